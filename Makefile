@@ -1,0 +1,208 @@
+# GNU make. Variables to set on the command line or in the environment:
+#   SAN=address,undefined | thread   build with sanitizers, in a folder of its own
+#   WERROR=1                         warnings are errors (CI)
+#   V=1                              show the commands
+#   CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, SYSCONFDIR, UNITDIR   as usual
+# Targets: all check check-unit check-integration check-fuzz lint format install uninstall clean
+
+VERSION := 0.1.0
+
+ifeq ($(origin CC),default)
+CC := cc
+endif
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR ?= $(PREFIX)/share/man
+COMMA := ,
+BUILD ?= build$(if $(SAN),/san-$(subst $(COMMA),-,$(SAN)))
+
+# --- Libraries -------------------------------------------------------------------------------
+PKG_CONFIG ?= pkg-config
+LIBRARIES := openssl libevent libevent_pthreads inih
+
+# A missing library is named together with the package that brings it.
+PACKAGE_openssl := libssl-dev (Debian), openssl-devel (Fedora), openssl (Homebrew)
+PACKAGE_libevent := libevent-dev (Debian), libevent-devel (Fedora), libevent (Homebrew)
+PACKAGE_libevent_pthreads := $(PACKAGE_libevent)
+PACKAGE_inih := libinih-dev (Debian), inih-devel (Fedora), inih (Homebrew)
+PACKAGE_cmocka := libcmocka-dev (Debian), libcmocka-devel (Fedora), cmocka (Homebrew)
+
+NEEDS_LIBRARIES := $(filter-out clean format lint uninstall,$(or $(MAKECMDGOALS),all))
+ifneq ($(NEEDS_LIBRARIES),)
+ifeq ($(shell command -v $(PKG_CONFIG)),)
+$(error pkg-config is missing: install the package pkg-config)
+endif
+require = $(if $(shell $(PKG_CONFIG) --exists $(1) && echo yes),,\
+	$(error library '$(1)' is missing: install $(PACKAGE_$(1))))
+$(foreach library,$(LIBRARIES),$(call require,$(library)))
+LIBRARY_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LIBRARIES))
+LIBRARY_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
+HAS_SYSTEMD := $(shell $(PKG_CONFIG) --exists libsystemd && echo yes)
+endif
+
+# --- Sources ---------------------------------------------------------------------------------
+SOURCES := \
+	src/base/buffer.c \
+	src/base/clock.c \
+	src/base/compat.c \
+	src/base/err.c \
+	src/base/identity.c \
+	src/base/log.c \
+	src/base/memory.c \
+	src/base/text.c \
+	src/config/address.c \
+	src/config/config.c \
+	src/config/debug_setting.c \
+	src/config/option.c \
+	src/config/option_types.c \
+	src/config/options.c \
+	src/config/reader.c \
+	src/config/report.c \
+	src/config/socket_options.c \
+	src/config/source.c \
+	src/config/tls_options.c \
+	src/config/validate.c \
+	src/stream/socket_stream.c \
+	src/stream/stream.c \
+	src/stream/tls_bio.c \
+	src/stream/tls_context.c \
+	src/stream/tls_error.c \
+	src/stream/tls_identity.c \
+	src/stream/tls_sessions.c \
+	src/stream/tls_stream.c \
+	src/stream/tls_trust.c \
+	src/stream/tls_verify.c \
+	src/tunnel/connector.c \
+	src/tunnel/dialer.c \
+	src/tunnel/inbox.c \
+	src/tunnel/listener.c \
+	src/tunnel/log_id.c \
+	src/tunnel/relay.c \
+	src/tunnel/resolver.c \
+	src/tunnel/setup.c \
+	src/tunnel/socket_setup.c \
+	src/tunnel/tunnel.c \
+	src/tunnel/worker.c \
+	src/arguments.c \
+	src/daemon.c \
+	src/process.c
+
+# sd-daemon where it is installed; the daemon is the same without it, only nobody is told.
+ifeq ($(HAS_SYSTEMD),yes)
+SOURCES += src/notify_systemd.c
+LIBRARY_CFLAGS += $(shell $(PKG_CONFIG) --cflags libsystemd) \
+	-DCACHETUNNEL_SYSTEMD_VERSION='"$(shell $(PKG_CONFIG) --modversion libsystemd)"'
+LIBRARY_LIBS += $(shell $(PKG_CONFIG) --libs libsystemd)
+else
+SOURCES += src/notify_none.c
+endif
+
+UNIT_TESTS := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_SUPPORT := $(sort $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c)))
+FUZZERS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+# --- Flags -----------------------------------------------------------------------------------
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wpointer-arith -Wwrite-strings \
+	-Wvla -Wformat=2 -Wundef -Wswitch-enum
+HARDENING := -fstack-protector-strong -fPIE
+ifeq ($(SAN),)
+HARDENING += $(if $(findstring -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+ifeq ($(shell uname -s),Linux)
+HARDENING_LINK := -pie -Wl,-z,relro,-z,now
+endif
+endif
+
+ALL_CPPFLAGS := -Iinclude -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_DARWIN_C_SOURCE \
+	-DCACHETUNNEL_VERSION='"$(VERSION)"' -DCACHETUNNEL_SYSCONFDIR='"/etc"' \
+	-DCACHETUNNEL_INIH_VERSION='"$(shell $(PKG_CONFIG) --modversion inih 2>/dev/null)"' \
+	$(LIBRARY_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -pthread $(HARDENING) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
+ALL_LDFLAGS := -pthread $(HARDENING_LINK) $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+LIBRARY := $(BUILD)/libcachetunnel.a
+UNIT_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
+
+.PHONY: all check check-unit check-integration check-fuzz lint format install uninstall clean
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/cachetunnel
+
+$(BUILD)/cachetunnel: $(BUILD)/src/main.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
+
+$(LIBRARY): $(OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Everything depends on the flags, so that changing one rebuilds what it must.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OBJECTS))' \
+		| cmp -s - $@ || printf '%s\n' \
+		'$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OBJECTS))' > $@
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- Tests -----------------------------------------------------------------------------------
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBRARY_LIBS) $(shell $(PKG_CONFIG) --libs cmocka)
+
+check: check-unit check-integration
+
+check-unit: $(UNIT_BINARIES)
+	$(call require,cmocka)
+	@scripts/run-unit-tests $(UNIT_BINARIES)
+
+check-integration: all
+	@scripts/run-integration-tests $(BUILD)/cachetunnel $(PYTEST_ARGUMENTS)
+
+# libFuzzer comes with clang only. FUZZ_SECONDS is the time for each fuzzer.
+FUZZ_SECONDS ?= 20
+check-fuzz:
+	@scripts/run-fuzzers $(FUZZ_SECONDS) $(FUZZERS)
+
+# --- Upkeep ----------------------------------------------------------------------------------
+lint:
+	@scripts/lint
+
+format:
+	clang-format -i $(shell find include src tests -name '*.[ch]')
+
+# --- Installation ----------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
+		$(DESTDIR)$(SYSCONFDIR)/cachetunnel $(DESTDIR)$(UNITDIR)
+	install -m 755 $(BUILD)/cachetunnel $(DESTDIR)$(PREFIX)/bin/cachetunnel
+	install -m 644 man/cachetunnel.8 $(DESTDIR)$(MANDIR)/man8/cachetunnel.8
+	install -m 644 man/cachetunnel.conf.5 $(DESTDIR)$(MANDIR)/man5/cachetunnel.conf.5
+	install -m 644 conf/cachetunnel.conf \
+		$(DESTDIR)$(SYSCONFDIR)/cachetunnel/cachetunnel.conf.sample
+	sed 's|/usr/bin/cachetunnel|$(PREFIX)/bin/cachetunnel|' systemd/cachetunnel.service \
+		> $(DESTDIR)$(UNITDIR)/cachetunnel.service
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/cachetunnel $(DESTDIR)$(MANDIR)/man8/cachetunnel.8 \
+		$(DESTDIR)$(MANDIR)/man5/cachetunnel.conf.5 \
+		$(DESTDIR)$(SYSCONFDIR)/cachetunnel/cachetunnel.conf.sample \
+		$(DESTDIR)$(UNITDIR)/cachetunnel.service
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

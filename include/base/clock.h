@@ -1,0 +1,9 @@
+#ifndef CACHETUNNEL_BASE_CLOCK_H
+#define CACHETUNNEL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Microseconds on a clock that never jumps. For spans, not for dates. */
+uint64_t clock_now_us(void);
+
+#endif

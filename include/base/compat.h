@@ -1,0 +1,59 @@
+#ifndef CACHETUNNEL_BASE_COMPAT_H
+#define CACHETUNNEL_BASE_COMPAT_H
+
+#include "base/err.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/*
+ * Everything that differs between systems, and the only place with conditional compilation.
+ * Linux has all of it; elsewhere (developers run this on laptops) there is a fallback, or -1 for
+ * an option that the system lacks.
+ */
+
+#ifdef SO_BINDTODEVICE
+enum { COMPAT_SO_BINDTODEVICE = SO_BINDTODEVICE };
+#else
+enum { COMPAT_SO_BINDTODEVICE = -1 };
+#endif
+
+#ifdef IP_FREEBIND
+enum { COMPAT_IP_FREEBIND = IP_FREEBIND };
+#else
+enum { COMPAT_IP_FREEBIND = -1 };
+#endif
+
+#if defined(TCP_KEEPIDLE)
+enum { COMPAT_TCP_KEEPIDLE = TCP_KEEPIDLE };
+#elif defined(TCP_KEEPALIVE) /* macOS's name for the same */
+enum { COMPAT_TCP_KEEPIDLE = TCP_KEEPALIVE };
+#else
+enum { COMPAT_TCP_KEEPIDLE = -1 };
+#endif
+
+#ifdef TCP_KEEPINTVL
+enum { COMPAT_TCP_KEEPINTVL = TCP_KEEPINTVL, COMPAT_TCP_KEEPCNT = TCP_KEEPCNT };
+#else
+enum { COMPAT_TCP_KEEPINTVL = -1, COMPAT_TCP_KEEPCNT = -1 };
+#endif
+
+/* A new stream socket, non-blocking and closed on exec; -1 with errno set on failure. */
+int compat_socket(int family);
+
+/* Accepts one connection, non-blocking and closed on exec. `ret_peer` and `peer_length` as for
+ * accept(). -1 with errno set on failure. */
+int compat_accept(int listener, struct sockaddr_storage *ret_peer, socklen_t *peer_length);
+
+/* A pipe, both ends non-blocking and closed on exec. False with errno set on failure. */
+bool compat_pipe(int ret_ends[2]) ATTR_MUST_CHECK;
+
+/* How many processors are there for us; at least 1. */
+int compat_processor_count(void);
+
+/* Gives up supplementary groups, then switches group and user for good. */
+bool compat_switch_user(uid_t user, gid_t group, struct err *err) ATTR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,69 @@
+#ifndef CACHETUNNEL_BASE_LOG_H
+#define CACHETUNNEL_BASE_LOG_H
+
+#include "base/attributes.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+
+/*
+ * The logger, the program's only global. Lines look like stunnel's, because scripts search for
+ * them: "2026.05.26 19:05:04 LOG5[12]: text" to stderr and file, "LOG5[12]: text" to syslog.
+ *
+ * Nobody who serves a client may wait for a disk, a terminal or a log reader. So once started,
+ * log_write() only queues, and a thread of the logger's own writes; when the queue is full,
+ * lines are dropped and counted, and the count is logged when there is room again.
+ *
+ * Whole lines are escaped here: nothing from outside can forge a line.
+ */
+
+enum log_level { /* syslog's numbers */
+		 LOG_LEVEL_EMERGENCY,
+		 LOG_LEVEL_ALERT,
+		 LOG_LEVEL_CRITICAL,
+		 LOG_LEVEL_ERROR,
+		 LOG_LEVEL_WARNING,
+		 LOG_LEVEL_NOTICE,
+		 LOG_LEVEL_INFO,
+		 LOG_LEVEL_DEBUG,
+};
+
+enum { LOG_ID_SIZE = 24, LOG_TEXT_SIZE = 1024 };
+
+/* Who speaks: the id in brackets, and the least urgent level that is shown. A tunnel has its
+ * own; everything else uses log_main. */
+struct log_scope {
+	enum log_level level;
+	char id[LOG_ID_SIZE];
+};
+
+extern struct log_scope log_main; /* written before log_start() only */
+
+static inline bool
+log_is_on(const struct log_scope *scope, enum log_level level)
+{
+	return level <= scope->level;
+}
+
+/* Any thread. Formats nothing when the level is off. */
+void log_write(const struct log_scope *scope, enum log_level level, const char *format, ...)
+	ATTR_PRINTF(3, 4);
+
+/*
+ * Where lines go. Before log_start() they are written at once, to stderr in stunnel's start-up
+ * form ("[!] text") and to syslog where it is already open.
+ */
+
+/* Opens syslog. `ident` is borrowed until log_stop(); `facility` is syslog.h's. */
+void log_open_syslog(const char *ident, int facility);
+
+/* Opens `path` for appending, or emptied first. */
+bool log_open_file(const char *path, bool overwrite, struct err *err) ATTR_MUST_CHECK;
+
+/* Starts the writer thread. From here on stderr gets full lines if `to_stderr`, else nothing. */
+bool log_start(bool to_stderr, struct err *err) ATTR_MUST_CHECK;
+
+/* Writes what is queued, for a second at most, and ends the thread. Harmless if not started. */
+void log_stop(void);
+
+#endif

@@ -1,0 +1,264 @@
+#include "base/log.h"
+
+#include "base/list.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	QUEUE_LIMIT = 8192, /* lines; some megabytes at worst */
+	STOP_WAIT_S = 1,
+	STAMP_SIZE = 32,
+};
+
+struct log_line {
+	struct list link;
+	time_t when;
+	enum log_level level;
+	char text[]; /* "LOG5[12]: …" without an end of line */
+};
+
+struct log_scope log_main = {.level = LOG_LEVEL_NOTICE, .id = "ui"};
+
+static struct {
+	bool to_stderr;
+	bool to_syslog;
+	int file; /* -1: none */
+
+	bool is_started;
+	pthread_t thread;
+	pthread_mutex_t mutex; /* guards all below */
+	pthread_cond_t changed;
+	struct list queue;
+	unsigned queued;
+	unsigned long dropped;
+	bool is_stopping;
+	bool is_finished;
+} logger = {
+	.file = -1,
+	.mutex = PTHREAD_MUTEX_INITIALIZER,
+	.changed = PTHREAD_COND_INITIALIZER,
+	.queue = {&logger.queue, &logger.queue},
+};
+
+/* Writes all of it, waiting where the descriptor is a slow pipe; gives up on any real error,
+ * because a log that cannot be written (a full disk) must not stop anything. */
+static void
+write_all(int fd, const char *text, size_t length)
+{
+	while (length > 0) {
+		ssize_t written = write(fd, text, length);
+		if (written >= 0) {
+			text += written;
+			length -= (size_t)written;
+		} else if (errno == EAGAIN) {
+			struct pollfd wait = {.fd = fd, .events = POLLOUT};
+			(void)poll(&wait, 1, -1);
+		} else if (errno != EINTR) {
+			return;
+		}
+	}
+}
+
+static void
+write_line(time_t when, enum log_level level, const char *text)
+{
+	if (logger.to_syslog)
+		syslog((int)level, "%s", text);
+	if (!logger.to_stderr && logger.file < 0)
+		return;
+
+	struct tm local;
+	char stamp[STAMP_SIZE];
+	char line[STAMP_SIZE + LOG_TEXT_SIZE + LOG_ID_SIZE + 16];
+	(void)localtime_r(&when, &local);
+	(void)strftime(stamp, sizeof stamp, "%Y.%m.%d %H:%M:%S", &local);
+	int length = snprintf(line, sizeof line, "%s %s\n", stamp, text);
+	if (logger.to_stderr)
+		write_all(STDERR_FILENO, line, (size_t)length);
+	if (logger.file >= 0)
+		write_all(logger.file, line, (size_t)length);
+}
+
+/* stunnel marks a line's urgency by one character while there is no log yet. */
+static void
+write_startup_line(enum log_level level, const char *text)
+{
+	static const char marks[] = {'*', '*', '*', '!', ':', '.', ' ', ' '};
+
+	(void)fprintf(stderr, "[%c] %s\n", marks[level], text);
+}
+
+/* Takes everything queued; waits while there is nothing. False at the end. */
+static bool
+take_queue(struct list *ret_lines, unsigned long *ret_dropped)
+{
+	bool has_more = true;
+
+	list_init(ret_lines);
+	(void)pthread_mutex_lock(&logger.mutex);
+	while (list_is_empty(&logger.queue) && !logger.is_stopping)
+		(void)pthread_cond_wait(&logger.changed, &logger.mutex);
+	has_more = !list_is_empty(&logger.queue);
+	while (!list_is_empty(&logger.queue)) {
+		struct list *link = logger.queue.next;
+		list_remove(link);
+		list_append(ret_lines, link);
+	}
+	*ret_dropped = logger.dropped;
+	logger.queued = 0;
+	logger.dropped = 0;
+	(void)pthread_mutex_unlock(&logger.mutex);
+	return has_more;
+}
+
+static void *
+run_writer(void *unused ATTR_UNUSED)
+{
+	struct list lines;
+	unsigned long dropped;
+
+	while (take_queue(&lines, &dropped)) {
+		while (!list_is_empty(&lines)) {
+			struct log_line *line = LIST_ITEM(lines.next, struct log_line, link);
+			write_line(line->when, line->level, line->text);
+			list_remove(&line->link);
+			free(line);
+		}
+		if (dropped > 0) {
+			char text[96];
+			(void)snprintf(text, sizeof text,
+				       "LOG4[log]: %lu line(s) lost: the log is read too slowly",
+				       dropped);
+			write_line(time(NULL), LOG_LEVEL_WARNING, text);
+		}
+	}
+
+	(void)pthread_mutex_lock(&logger.mutex);
+	logger.is_finished = true;
+	(void)pthread_cond_broadcast(&logger.changed);
+	(void)pthread_mutex_unlock(&logger.mutex);
+	return NULL;
+}
+
+static void
+enqueue(enum log_level level, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	struct log_line *line = malloc(sizeof *line + size);
+
+	(void)pthread_mutex_lock(&logger.mutex);
+	if (line == NULL || logger.queued >= QUEUE_LIMIT) {
+		logger.dropped++;
+		free(line);
+	} else {
+		line->when = time(NULL);
+		line->level = level;
+		memcpy(line->text, text, size);
+		list_append(&logger.queue, &line->link);
+		if (logger.queued++ == 0)
+			(void)pthread_cond_signal(&logger.changed);
+	}
+	(void)pthread_mutex_unlock(&logger.mutex);
+}
+
+void
+log_write(const struct log_scope *scope, enum log_level level, const char *format, ...)
+{
+	if (!log_is_on(scope, level))
+		return;
+
+	char raw[LOG_TEXT_SIZE];
+	char text[LOG_TEXT_SIZE];
+	char line[LOG_TEXT_SIZE + LOG_ID_SIZE + 16];
+	va_list arguments;
+	va_start(arguments, format);
+	(void)vsnprintf(raw, sizeof raw, format, arguments);
+	va_end(arguments);
+	(void)text_escape(text, sizeof text, raw);
+	(void)snprintf(line, sizeof line, "LOG%d[%s]: %s", (int)level, scope->id, text);
+
+	if (logger.is_started) {
+		enqueue(level, line);
+		return;
+	}
+	write_startup_line(level, text);
+	if (logger.to_syslog)
+		syslog((int)level, "%s", line);
+}
+
+void
+log_open_syslog(const char *ident, int facility)
+{
+	openlog(ident, LOG_NDELAY | LOG_PID, facility);
+	logger.to_syslog = true;
+}
+
+bool
+log_open_file(const char *path, bool overwrite, struct err *err)
+{
+	int mode = overwrite ? O_TRUNC : O_APPEND;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | mode, 0640);
+	if (fd < 0)
+		return err_set_errno(err, errno, "cannot open the log file '%s'", path);
+	logger.file = fd;
+	return true;
+}
+
+bool
+log_start(bool to_stderr, struct err *err)
+{
+	sigset_t all;
+	sigset_t before;
+
+	(void)fflush(stderr);
+	logger.to_stderr = to_stderr;
+	/* Signals are the main thread's. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	int failure = pthread_create(&logger.thread, NULL, run_writer, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (failure != 0)
+		return err_set_errno(err, failure, "cannot start the log's thread");
+	logger.is_started = true;
+	return true;
+}
+
+void
+log_stop(void)
+{
+	struct timespec deadline;
+	bool is_finished;
+
+	if (!logger.is_started)
+		return;
+
+	(void)clock_gettime(CLOCK_REALTIME, &deadline); /* the clock that pthread_cond_* uses */
+	deadline.tv_sec += STOP_WAIT_S;
+	(void)pthread_mutex_lock(&logger.mutex);
+	logger.is_stopping = true;
+	(void)pthread_cond_broadcast(&logger.changed);
+	while (!logger.is_finished &&
+	       pthread_cond_timedwait(&logger.changed, &logger.mutex, &deadline) == 0)
+		continue;
+	is_finished = logger.is_finished;
+	(void)pthread_mutex_unlock(&logger.mutex);
+
+	/* A writer that is stuck on a reader who never reads goes with the process. */
+	if (is_finished)
+		(void)pthread_join(logger.thread, NULL);
+	else
+		(void)pthread_detach(logger.thread);
+	logger.is_started = false;
+}
