@@ -1,0 +1,58 @@
+#ifndef CACHETUNNEL_CONFIG_CONFIG_H
+#define CACHETUNNEL_CONFIG_CONFIG_H
+
+#include "config/location.h"
+#include "config/options.h"
+#include "config/report.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * A whole configuration: read, validated, and never changed afterwards, so that any thread may
+ * read it. It is reference-counted: a tunnel keeps the one it began with, whatever a reload does.
+ * Nothing here touches the network or reads certificates; that is tls_context's part.
+ */
+
+struct service {
+	char *name;
+	struct location at; /* its section's line */
+	size_t index;       /* its place in the configuration */
+	struct service_options options;
+
+	/* For each row of service_options_table, the line that set it last; file NULL: default. */
+	struct location *set_at;
+};
+
+struct config {
+	char *path; /* of the main file, for messages */
+	struct global_options global;
+	struct location *global_set_at; /* as in struct service, for global_options_table */
+	struct service **services;
+	size_t service_count;
+	/* The rest is config.c's own. */
+	struct config_private *own;
+};
+
+/* Reads and validates the file at `path`. Every finding goes to `report` (borrowed), including
+ * that it cannot be read. Returns one owned reference, or NULL if there was any error. */
+struct config *config_load(const char *path, struct report *report);
+
+/* As config_load(), from the open descriptor `fd`, which it takes and closes. */
+struct config *config_load_fd(int fd, struct report *report);
+
+/* References; any thread. config_unref() takes NULL. */
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config);
+
+/* The line that set the option, or the section's own line when it has its default. `name` must
+ * be a service option's. */
+struct location service_option_at(const struct service *service, const char *name);
+
+/* The same for a global option; the file as a whole when it has its default. */
+struct location config_option_at(const struct config *config, const char *name);
+
+/* Whether the option was written in the file, rather than left at its default. */
+bool service_option_is_set(const struct service *service, const char *name);
+
+#endif

@@ -1,0 +1,382 @@
+#include "config/validate.h"
+
+#include "base/identity.h"
+#include "base/memory.h"
+#include "config/tls_options.h"
+
+#include <arpa/inet.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* Without TLS these say nothing. */
+static const char *const tls_only[] = {
+	"verifyChain",
+	"verifyPeer",
+	"verify",
+	"checkHost",
+	"checkIP",
+	"checkEmail",
+	"sni",
+	"CAfile",
+	"CApath",
+	"CAstore",
+	"CRLfile",
+	"CRLpath",
+	"cert",
+	"key",
+	"sslVersion",
+	"sslVersionMin",
+	"sslVersionMax",
+	"ciphers",
+	"ciphersuites",
+	"curves",
+	"securityLevel",
+	"options",
+	"config",
+	"renegotiation",
+	"sessionResume",
+	"session",
+	"sessionCacheSize",
+	"sessionCacheTimeout",
+};
+
+static void
+check_owner(const char *user, struct location user_at, const char *group, struct location group_at,
+	    struct report *report)
+{
+	uid_t ignored_user;
+	gid_t ignored_group;
+
+	if (user != NULL && !identity_find_user(user, &ignored_user))
+		report_add(report, REPORT_ERROR, user_at,
+			   "there is no user '%.80s' on this system; create it, or change 'setuid'",
+			   user);
+	if (group != NULL && !identity_find_group(group, &ignored_group))
+		report_add(report, REPORT_ERROR, group_at,
+			   "there is no group '%.80s' on this system; create it, or change "
+			   "'setgid'",
+			   group);
+}
+
+/* A daemon leaves the directory it was started in. */
+static void
+check_absolute(const struct config *config, const char *option, const char *path,
+	       struct report *report)
+{
+	if (path != NULL && *path != '/' && config->global.foreground == FOREGROUND_NO)
+		report_add(report, REPORT_ERROR, config_option_at(config, option),
+			   "'%s' needs a path that begins with '/', because the daemon leaves the "
+			   "current directory; '%.80s' does not",
+			   option, path);
+}
+
+void
+validate_global(struct config *config, struct report *report)
+{
+	struct global_options *global = &config->global;
+	struct stat status;
+
+	if (global->pid != NULL && *global->pid == '\0') {
+		free(global->pid);
+		global->pid = NULL;
+	}
+	check_absolute(config, "output", global->output, report);
+	check_absolute(config, "pid", global->pid, report);
+	check_owner(global->setuid, config_option_at(config, "setuid"), global->setgid,
+		    config_option_at(config, "setgid"), report);
+	if (global->chroot != NULL &&
+	    (stat(global->chroot, &status) != 0 || !S_ISDIR(status.st_mode)))
+		report_add(report, REPORT_ERROR, config_option_at(config, "chroot"),
+			   "'chroot' needs a directory that exists; '%.80s' is none",
+			   global->chroot);
+}
+
+/* Brings the three ways to ask for verification down to verifyChain and verifyPeer. What is
+ * written with these two stands over what `verify` says. */
+static void
+settle_verification(struct service *service)
+{
+	struct service_options *options = &service->options;
+	bool is_chain_written = service_option_is_set(service, "verifyChain");
+
+	if (options->verify >= 0) {
+		if (!is_chain_written)
+			options->verify_chain = options->verify >= 1 && options->verify <= 3;
+		if (!service_option_is_set(service, "verifyPeer"))
+			options->verify_peer = options->verify >= 3;
+	} else if (options->verify_peer && !is_chain_written) {
+		options->verify_chain = false;
+	}
+}
+
+static const char *
+first_check(const struct service_options *options)
+{
+	if (options->check_host.count > 0)
+		return "checkHost";
+	if (options->check_ip.count > 0)
+		return "checkIP";
+	return options->check_email.count > 0 ? "checkEmail" : NULL;
+}
+
+static void
+check_unverified(const struct service *service, struct report *report)
+{
+	const char *check = first_check(&service->options);
+	bool is_chain_written = service_option_is_set(service, "verifyChain");
+	const char *cause = is_chain_written ? "verifyChain = no" : "verify = 0";
+
+	if (check != NULL)
+		report_add(report, REPORT_ERROR, service_option_at(service, check),
+			   "'%s' needs verification, and service '%.80s' has switched it off; "
+			   "remove '%s'",
+			   check, service->name, cause);
+	else
+		report_add(report, REPORT_WARNING,
+			   service_option_at(service, is_chain_written ? "verifyChain" : "verify"),
+			   "service '%.80s' accepts any server: nothing tells the cache from an "
+			   "impostor; remove '%s'",
+			   service->name, cause);
+}
+
+static void
+check_verification(const struct service *service, struct report *report)
+{
+	const struct service_options *options = &service->options;
+
+	if (!options->verify_chain && !options->verify_peer) {
+		check_unverified(service, report);
+		return;
+	}
+	if (options->verify_peer && options->ca_file == NULL && options->ca_path == NULL &&
+	    options->ca_store == NULL)
+		report_add(report, REPORT_ERROR,
+			   service_option_at(service, service_option_is_set(service, "verifyPeer")
+							      ? "verifyPeer"
+							      : "verify"),
+			   "service '%.80s' accepts listed certificates only, but lists none; put "
+			   "the server's certificate into a file and name it with 'CAfile'",
+			   service->name);
+	for (size_t i = 0; options->verify_chain && i < options->connect.count; i++) {
+		const struct address *address = &options->connect.items[i];
+		if (address_is_unix(address) && first_check(options) == NULL)
+			report_add(report, REPORT_ERROR, address->at,
+				   "'connect' to a Unix socket gives no name to verify; write "
+				   "'checkHost = NAME' with the name in the server's certificate");
+	}
+}
+
+/* Brings sslVersion down to sslVersionMin and sslVersionMax, then compares them. */
+static void
+settle_versions(struct service *service, struct report *report)
+{
+	struct service_options *options = &service->options;
+	bool is_min_written = service_option_is_set(service, "sslVersionMin");
+	const char *source = "sslVersionMin";
+
+	if (options->ssl_version > 0) {
+		if (!is_min_written)
+			options->ssl_version_min = options->ssl_version;
+		if (!service_option_is_set(service, "sslVersionMax"))
+			options->ssl_version_max = options->ssl_version;
+		source = is_min_written ? source : "sslVersion";
+	}
+	int min = options->ssl_version_min > 0 ? options->ssl_version_min : TLS1_2_VERSION;
+	int max = options->ssl_version_max;
+	if (max > 0 && min > max)
+		report_add(report, REPORT_ERROR, service_option_at(service, "sslVersionMax"),
+			   "sslVersionMax %s is below sslVersionMin %s%s; no version is left",
+			   tls_version_name(max), tls_version_name(min),
+			   is_min_written ? "" : " (the default)");
+	else if (min < TLS1_2_VERSION)
+		report_add(report, REPORT_WARNING, service_option_at(service, source),
+			   "service '%.80s' allows %s, which is broken; TLSv1.2 is the oldest "
+			   "version that is safe",
+			   service->name, tls_version_name(min));
+}
+
+static void
+check_tls(struct service *service, struct report *report)
+{
+	const struct service_options *options = &service->options;
+	struct in6_addr ignored;
+
+	if (!options->client)
+		report_add(report, REPORT_ERROR, service_option_at(service, "client"),
+			   "service '%.80s' needs 'client = yes': cachetunnel speaks TLS to "
+			   "'connect' only, and is no TLS server",
+			   service->name);
+	check_verification(service, report);
+	settle_versions(service, report);
+	if (options->key != NULL && options->cert == NULL)
+		report_add(report, REPORT_ERROR, service_option_at(service, "key"),
+			   "'key' needs 'cert', the certificate that belongs to it");
+	if (options->sni != NULL && strchr(options->sni, ':') != NULL &&
+	    inet_pton(AF_INET6, options->sni, &ignored) != 1)
+		report_add(report, REPORT_ERROR, service_option_at(service, "sni"),
+			   "'sni' must be a host name; SERVICE:PATTERN is for TLS servers");
+}
+
+static void
+check_plain(const struct service *service, const struct location *defaults_at,
+	    struct report *report)
+{
+	report_add(report, REPORT_NOTE, service_option_at(service, "plain"),
+		   "service '%.80s' forwards without TLS", service->name);
+	for (size_t i = 0; i < ARRAY_LENGTH(tls_only); i++) {
+		const struct option_row *row = option_find(&service_options_table, tls_only[i]);
+		size_t index = (size_t)(row - service_options_table.rows);
+		const struct location *at = &service->set_at[index];
+		if (at->file != NULL &&
+		    (at->file != defaults_at[index].file || at->line != defaults_at[index].line))
+			report_add(report, REPORT_WARNING, *at,
+				   "'%s' is about TLS, and service '%.80s' has 'plain = yes'; "
+				   "remove one of the two",
+				   row->name, service->name);
+	}
+}
+
+static void
+check_addresses(const struct service *service, struct report *report)
+{
+	const struct service_options *options = &service->options;
+
+	/* A line with a bad address is an error of its own and counts as written. */
+	if (options->accept.count == 0 && !service_option_is_set(service, "accept"))
+		report_add(report, REPORT_ERROR, service->at,
+			   "service '%.80s' has no 'accept'; write where clients connect, such as "
+			   "'accept = 127.0.0.1:6379'",
+			   service->name);
+	if (options->connect.count == 0 && !service_option_is_set(service, "connect"))
+		report_add(report, REPORT_ERROR, service->at,
+			   "service '%.80s' has no 'connect'; write the cache's endpoint, "
+			   "'connect = HOST:PORT'",
+			   service->name);
+}
+
+void
+validate_service(struct service *service, const struct location *defaults_at, struct report *report)
+{
+	const struct service_options *options = &service->options;
+
+	if (*service->name == '\0')
+		report_add(report, REPORT_ERROR, service->at,
+			   "the section has no name; write one between '[' and ']'");
+	check_addresses(service, report);
+	check_owner(options->setuid, service_option_at(service, "setuid"), options->setgid,
+		    service_option_at(service, "setgid"), report);
+	settle_verification(service);
+	if (options->plain)
+		check_plain(service, defaults_at, report);
+	else
+		check_tls(service, report);
+}
+
+/* Two things that compare as equal are told apart by their place in the files. */
+struct ranked {
+	const void *thing;
+	size_t place;
+};
+
+static int
+compare_places(const struct ranked *left, const struct ranked *right)
+{
+	return left->place < right->place ? -1 : left->place > right->place;
+}
+
+static int
+compare_addresses(const struct address *left, const struct address *right)
+{
+	if (address_is_unix(left) != address_is_unix(right))
+		return address_is_unix(left) ? -1 : 1;
+	if (address_is_unix(left))
+		return strcmp(left->path, right->path);
+	int order = strcmp(left->port, right->port);
+	return order != 0 ? order : strcasecmp(address_host(left), address_host(right));
+}
+
+static int
+compare_ranked_addresses(const void *left, const void *right)
+{
+	const struct ranked *one = left;
+	const struct ranked *other = right;
+	int order = compare_addresses(one->thing, other->thing);
+
+	return order != 0 ? order : compare_places(one, other);
+}
+
+static int
+compare_ranked_names(const void *left, const void *right)
+{
+	const struct ranked *one = left;
+	const struct ranked *other = right;
+	const struct service *service = one->thing;
+	const struct service *other_service = other->thing;
+	int order = strcmp(service->name, other_service->name);
+
+	return order != 0 ? order : compare_places(one, other);
+}
+
+static void
+check_names(const struct config *config, struct report *report)
+{
+	struct ranked *all = memory_grow(NULL, config->service_count, sizeof *all);
+
+	for (size_t i = 0; i < config->service_count; i++)
+		all[i] = (struct ranked){.thing = config->services[i], .place = i};
+	qsort(all, config->service_count, sizeof *all, compare_ranked_names);
+	for (size_t i = 1; i < config->service_count; i++) {
+		const struct service *earlier = all[i - 1].thing;
+		const struct service *later = all[i].thing;
+		if (strcmp(earlier->name, later->name) == 0)
+			report_add(report, REPORT_WARNING, later->at,
+				   "%.256s:%u has a section [%.80s] too; both are used, but give "
+				   "each a name of its own to tell them apart",
+				   earlier->at.file, earlier->at.line, later->name);
+	}
+	free(all);
+}
+
+static void
+check_accepts(const struct config *config, struct report *report)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->service_count; i++)
+		count += config->services[i]->options.accept.count;
+	struct ranked *all = memory_grow(NULL, count, sizeof *all);
+	count = 0;
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct address_list *list = &config->services[i]->options.accept;
+		for (size_t j = 0; j < list->count; j++, count++)
+			all[count] = (struct ranked){.thing = &list->items[j], .place = count};
+	}
+	qsort(all, count, sizeof *all, compare_ranked_addresses);
+	for (size_t i = 1; i < count; i++) {
+		const struct address *earlier = all[i - 1].thing;
+		const struct address *later = all[i].thing;
+		char text[ERR_TEXT_SIZE];
+		if (compare_addresses(earlier, later) == 0)
+			report_add(report, REPORT_ERROR, later->at,
+				   "%.256s:%u accepts on %s already; give each 'accept' an address "
+				   "of its own",
+				   earlier->at.file, earlier->at.line,
+				   address_format(later, text, sizeof text));
+	}
+	free(all);
+}
+
+void
+validate_services(const struct config *config, struct report *report)
+{
+	if (config->service_count == 0)
+		report_add(report, REPORT_ERROR, (struct location){.file = config->path},
+			   "there is no service; add a [section] with 'client = yes', 'accept' and "
+			   "'connect'");
+	check_names(config, report);
+	check_accepts(config, report);
+}
