@@ -1,0 +1,13 @@
+#ifndef CACHETUNNEL_NOTIFY_H
+#define CACHETUNNEL_NOTIFY_H
+
+/* Tells the service manager how we are (sd_notify(3)), where we are built with libsystemd and
+ * run under systemd. Otherwise nobody is told, and nothing else changes. */
+
+void notify_ready(const char *status);
+void notify_stopping(void);
+
+/* The library that does it, for --version; a static text. */
+const char *notify_description(void);
+
+#endif

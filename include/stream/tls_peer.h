@@ -1,0 +1,26 @@
+#ifndef CACHETUNNEL_STREAM_TLS_PEER_H
+#define CACHETUNNEL_STREAM_TLS_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Whom one TLS stream speaks to. It is the app data of every SSL here, so that OpenSSL's
+ * callbacks (verification, new sessions) find what they need.
+ */
+
+struct err;
+struct service_options;
+struct tls_sessions;
+
+struct tls_peer {
+	const struct service_options *options; /* borrowed */
+	const char *host;              /* the endpoint's, borrowed; NULL for a unix socket */
+	struct tls_sessions *sessions; /* borrowed, the worker's; NULL: do not resume */
+	size_t endpoint;               /* which of the service's */
+
+	struct err *err; /* where a refusal is explained; set before each call into OpenSSL */
+	bool is_refused; /* the certificate was not accepted, and err says why */
+};
+
+#endif

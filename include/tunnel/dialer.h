@@ -1,0 +1,49 @@
+#ifndef CACHETUNNEL_TUNNEL_DIALER_H
+#define CACHETUNNEL_TUNNEL_DIALER_H
+
+#include "base/log.h"
+#include "stream/stream.h"
+#include "tunnel/resolver.h"
+#include "tunnel/setup.h"
+#include "tunnel/socket_setup.h"
+
+#include <stdbool.h>
+
+/*
+ * Makes the server's stream of a tunnel: resolve, (hop,) connect, secure. Endpoints are tried in
+ * order until one connects; from then on a failure is final, because a server that refuses TLS
+ * or has the wrong certificate is a matter for a person, not for the next address.
+ */
+
+struct event_base;
+struct tls_sessions;
+struct dial;
+
+struct dial_request {
+	struct event_base *base; /* borrowed, as all here, until the dial is over */
+	struct resolver *resolver;
+	const struct setup_service *service;
+	struct tls_sessions *sessions; /* NULL: do not resume */
+	size_t first_endpoint;         /* where to begin; then in order, all of them once */
+	const struct log_scope *log;
+};
+
+struct dial_outcome {
+	struct stream *stream;          /* owned by whoever is told */
+	const struct address *endpoint; /* borrowed from the service */
+	char name[SOCKET_NAME_SIZE];    /* the address that was reached */
+	bool is_tls;
+};
+
+/* The dial has ended. `outcome` is borrowed for the call, or NULL, and `err` says what failed.
+ * The handle stays valid, for dial_free() later. Never called from inside dial_start(). */
+typedef void dial_done_cb(void *arg, const struct dial_outcome *outcome, const struct err *err);
+
+/* Returns a handle; NULL when memory ran out. */
+struct dial *dial_start(const struct dial_request *request, dial_done_cb *on_done, void *arg);
+
+/* Frees the dial, and cancels it if it has not ended: the callback will not come. Never from
+ * inside the callback. NULL is fine. */
+void dial_free(struct dial *dial);
+
+#endif

@@ -1,0 +1,38 @@
+#ifndef CACHETUNNEL_TUNNEL_LISTENER_H
+#define CACHETUNNEL_TUNNEL_LISTENER_H
+
+#include "config/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+/*
+ * A service's accepting sockets: every address of every `accept`. Opened at start, before
+ * privileges are dropped; started later, in the main thread's loop. It decides nothing about a
+ * client but whether there is a descriptor for it.
+ */
+
+struct event_base;
+struct listener;
+
+/* A client is there: `fd` is taken by the callee. */
+typedef void listener_client_cb(void *arg, const struct service *service, int fd,
+				const struct sockaddr_storage *peer, socklen_t peer_length);
+
+/* Whether one more client may be accepted now; while not, accepting pauses. */
+typedef bool listener_room_cb(void *arg);
+
+/* Binds and listens; `service` is borrowed. Returns owned; NULL with the errors in `report`.
+ * May block, on the lookup of a name in `accept`. */
+struct listener *listener_open(const struct service *service, struct report *report);
+
+/* Starts accepting in `base` (borrowed). */
+bool listener_start(struct listener *listener, struct event_base *base,
+		    listener_client_cb *on_client, listener_room_cb *has_room,
+		    void *arg) ATTR_MUST_CHECK;
+
+/* Stops accepting, closes, and removes unix sockets. NULL is fine. */
+void listener_close(struct listener *listener);
+
+#endif

@@ -1,0 +1,31 @@
+#ifndef CACHETUNNEL_TUNNEL_SOCKET_SETUP_H
+#define CACHETUNNEL_TUNNEL_SOCKET_SETUP_H
+
+#include "base/err.h"
+#include "config/options.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/*
+ * What every socket of ours gets before use: our defaults, and then the service's `socket`
+ * options, which win. Also sockaddrs as text, and as what they are.
+ */
+
+enum { SOCKET_NAME_SIZE = 128 };
+
+/* Applies the options of this side to `fd`. Our defaults are TCP_NODELAY and keepalive for
+ * connections, SO_REUSEADDR for listeners; one that a socket cannot have (a unix socket) is
+ * passed over. False when the system refuses an option of the configuration. */
+bool socket_setup(int fd, enum socket_side side, const struct socket_option_list *options,
+		  struct err *err) ATTR_MUST_CHECK;
+
+/* Writes "127.0.0.1:6379", "[::1]:6379" or "/path"; "unix socket" for a nameless one.
+ * Returns `out`. */
+char *socket_name(const struct sockaddr_storage *address, socklen_t length, char *out, size_t size);
+
+/* Fills the address of the unix socket at `path`. False when the path is too long for one. */
+bool socket_unix_address(const char *path, struct sockaddr_storage *ret_address,
+			 socklen_t *ret_length, struct err *err) ATTR_MUST_CHECK;
+
+#endif

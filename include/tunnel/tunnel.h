@@ -1,0 +1,26 @@
+#ifndef CACHETUNNEL_TUNNEL_TUNNEL_H
+#define CACHETUNNEL_TUNNEL_TUNNEL_H
+
+#include <stdbool.h>
+
+/*
+ * One client's connection and everything that exists for it: the client's stream, the dial or
+ * the server's stream, the relay between them, and the lines that the log gets about it.
+ * Owned by its worker, and used in its thread only.
+ */
+
+struct tunnel;
+struct worker;
+struct worker_client;
+
+/* Begins a tunnel for `client`, whose descriptor and reference it takes, also on failure.
+ * Returns owned; NULL, with the client closed and logged, when it could not begin. */
+struct tunnel *tunnel_start(struct worker *worker, const struct worker_client *client);
+
+/* Frees what is no longer needed, which may be the tunnel itself: true if it is gone. */
+bool tunnel_tidy(struct tunnel *tunnel);
+
+/* Ends it now, because the daemon stops; `why` is for the log. Frees it. */
+void tunnel_stop(struct tunnel *tunnel, const char *why);
+
+#endif

@@ -1,0 +1,19 @@
+#include "notify.h"
+
+#include "base/attributes.h"
+
+void
+notify_ready(const char *status ATTR_UNUSED)
+{
+}
+
+void
+notify_stopping(void)
+{
+}
+
+const char *
+notify_description(void)
+{
+	return "built without libsystemd";
+}

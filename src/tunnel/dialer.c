@@ -1,0 +1,277 @@
+#include "tunnel/dialer.h"
+
+#include "stream/socket_stream.h"
+#include "stream/tls_stream.h"
+#include "tunnel/connector.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum dial_state {
+	DIAL_RESOLVING,
+	DIAL_CONNECTING,
+	DIAL_SECURING,
+	DIAL_ENDED,
+};
+
+static const char *const state_names[] = {
+	[DIAL_RESOLVING] = "resolving",
+	[DIAL_CONNECTING] = "connecting",
+	[DIAL_SECURING] = "securing",
+	[DIAL_ENDED] = "ended",
+};
+
+struct dial {
+	struct dial_request request;
+	dial_done_cb *on_done;
+	void *arg;
+	enum dial_state state; /* written by set_state() only */
+	size_t tried;          /* endpoints begun with so far */
+	struct event timer;    /* of the present state */
+	struct event kick;     /* begins, and goes on, outside of the caller's stack */
+
+	/* What goes on; at most one of the three. */
+	struct lookup *lookup;
+	struct connector *connector;
+	struct stream *stream; /* owned; being secured, or failed at that */
+
+	struct dial_outcome outcome;
+	struct err err; /* of the last endpoint that failed */
+};
+
+static void
+set_state(struct dial *dial, enum dial_state state)
+{
+	/* Forward only, except for going on with the next endpoint. */
+	assert(dial->state != DIAL_ENDED);
+	assert(state == DIAL_RESOLVING || state > dial->state);
+	log_write(dial->request.log, LOG_LEVEL_DEBUG, "dial: %s -> %s", state_names[dial->state],
+		  state_names[state]);
+	dial->state = state;
+}
+
+static const struct service_options *
+options_of(const struct dial *dial)
+{
+	return &dial->request.service->service->options;
+}
+
+static void
+arm_timer(struct dial *dial, int seconds)
+{
+	struct timeval timeout = {.tv_sec = seconds};
+
+	if (seconds > 0)
+		(void)event_add(&dial->timer, &timeout);
+}
+
+/* Ends the dial; `err` NULL: it went well. */
+static void
+end(struct dial *dial, const struct err *err)
+{
+	char endpoint[SOCKET_NAME_SIZE];
+
+	(void)event_del(&dial->timer);
+	set_state(dial, DIAL_ENDED);
+	if (err == NULL) {
+		dial->outcome.stream = dial->stream;
+		dial->stream = NULL;
+		dial->on_done(dial->arg, &dial->outcome, NULL);
+		return;
+	}
+	if (err != &dial->err)
+		dial->err = *err;
+	if (dial->outcome.endpoint != NULL)
+		(void)err_wrap(&dial->err, "%s",
+			       address_format(dial->outcome.endpoint, endpoint, sizeof endpoint));
+	dial->on_done(dial->arg, NULL, &dial->err);
+}
+
+/* This endpoint cannot be reached: on to the next one, or out of them. */
+static void
+try_next_endpoint(struct dial *dial, const struct err *err)
+{
+	(void)event_del(&dial->timer);
+	if (dial->tried >= options_of(dial)->connect.count) {
+		end(dial, err);
+		return;
+	}
+	log_write(dial->request.log, LOG_LEVEL_WARNING, "%s; trying the next endpoint", err->text);
+	set_state(dial, DIAL_RESOLVING);
+	event_active(&dial->kick, EV_TIMEOUT, 0);
+}
+
+static void
+on_secured(void *arg, const struct err *err)
+{
+	struct dial *dial = arg;
+
+	end(dial, err);
+}
+
+static void
+secure(struct dial *dial, struct stream *lower)
+{
+	const struct address *endpoint = dial->outcome.endpoint;
+	const struct tls_stream_request request = {
+		.context = dial->request.service->tls,
+		.sessions = dial->request.sessions,
+		.endpoint = (size_t)(endpoint - options_of(dial)->connect.items),
+		.host = address_is_unix(endpoint) ? NULL : address_host(endpoint),
+	};
+
+	set_state(dial, DIAL_SECURING);
+	dial->stream = tls_stream_start(&request, lower, on_secured, dial);
+	if (dial->stream == NULL) {
+		(void)err_set(&dial->err, "out of memory");
+		end(dial, &dial->err);
+		return;
+	}
+	dial->outcome.is_tls = true;
+	arm_timer(dial, options_of(dial)->timeout_busy_s);
+}
+
+static void
+on_connected(void *arg, int fd, const char *name, const struct err *err)
+{
+	struct dial *dial = arg;
+
+	dial->connector = NULL;
+	if (fd < 0) {
+		try_next_endpoint(dial, err);
+		return;
+	}
+	(void)snprintf(dial->outcome.name, sizeof dial->outcome.name, "%s", name);
+	struct stream *stream = socket_stream_new(dial->request.base, fd);
+	if (stream == NULL) {
+		(void)err_set(&dial->err, "out of memory");
+		end(dial, &dial->err);
+	} else if (dial->request.service->tls != NULL) {
+		secure(dial, stream);
+	} else {
+		dial->stream = stream;
+		end(dial, NULL);
+	}
+}
+
+static void
+connect_to(struct dial *dial, const struct resolved *addresses)
+{
+	const struct resolved *source = &dial->request.service->source;
+	const struct connector_request request = {
+		.base = dial->request.base,
+		.options = options_of(dial),
+		.addresses = addresses,
+		.source = source->count > 0 ? source : NULL,
+	};
+
+	(void)event_del(&dial->timer); /* the connector has its own, for each address */
+	set_state(dial, DIAL_CONNECTING);
+	dial->connector = connector_start(&request, on_connected, dial);
+	if (dial->connector == NULL) {
+		(void)err_set(&dial->err, "out of memory");
+		end(dial, &dial->err);
+	}
+}
+
+static void
+on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
+{
+	struct dial *dial = arg;
+
+	dial->lookup = NULL;
+	if (resolved == NULL)
+		try_next_endpoint(dial, err);
+	else
+		connect_to(dial, resolved);
+}
+
+static void
+resolve(struct dial *dial, const struct address *endpoint)
+{
+	dial->lookup = resolver_start(dial->request.resolver, address_host(endpoint),
+				      endpoint->port, on_resolved, dial);
+	if (dial->lookup == NULL) {
+		(void)err_set(&dial->err, "out of memory");
+		end(dial, &dial->err);
+		return;
+	}
+	arm_timer(dial, options_of(dial)->timeout_connect_s);
+}
+
+/* Begins with the next endpoint. */
+static void
+on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct dial *dial = arg;
+	const struct address_list *endpoints = &options_of(dial)->connect;
+	const struct address *endpoint =
+		&endpoints->items[(dial->request.first_endpoint + dial->tried) % endpoints->count];
+	struct resolved local = {.count = 1};
+
+	dial->tried++;
+	dial->outcome.endpoint = endpoint;
+	if (!address_is_unix(endpoint))
+		resolve(dial, endpoint);
+	else if (socket_unix_address(endpoint->path, &local.items[0].storage,
+				     &local.items[0].length, &dial->err))
+		connect_to(dial, &local);
+	else
+		try_next_endpoint(dial, &dial->err);
+}
+
+static void
+on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct dial *dial = arg;
+	const struct service_options *options = options_of(dial);
+
+	if (dial->state == DIAL_RESOLVING) {
+		resolver_cancel(dial->lookup);
+		dial->lookup = NULL;
+		(void)err_set(&dial->err,
+			      "looking up '%s' timed out after %d s (TIMEOUTconnect); do the name "
+			      "servers in /etc/resolv.conf answer?",
+			      address_host(dial->outcome.endpoint), options->timeout_connect_s);
+		try_next_endpoint(dial, &dial->err);
+		return;
+	}
+	(void)err_set(&dial->err,
+		      "the TLS handshake timed out after %d s (TIMEOUTbusy); if the endpoint has "
+		      "no encryption in transit, write plain = yes",
+		      options->timeout_busy_s);
+	end(dial, &dial->err);
+}
+
+struct dial *
+dial_start(const struct dial_request *request, dial_done_cb *on_done, void *arg)
+{
+	struct dial *dial = calloc(1, sizeof *dial);
+
+	if (dial == NULL)
+		return NULL;
+	dial->request = *request;
+	dial->on_done = on_done;
+	dial->arg = arg;
+	(void)event_assign(&dial->timer, request->base, -1, 0, on_timer, dial);
+	(void)event_assign(&dial->kick, request->base, -1, 0, on_kick, dial);
+	event_active(&dial->kick, EV_TIMEOUT, 0);
+	return dial;
+}
+
+void
+dial_free(struct dial *dial)
+{
+	if (dial == NULL)
+		return;
+	(void)event_del(&dial->timer);
+	(void)event_del(&dial->kick);
+	resolver_cancel(dial->lookup);
+	connector_cancel(dial->connector);
+	stream_free(dial->stream);
+	free(dial);
+}

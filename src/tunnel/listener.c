@@ -1,0 +1,356 @@
+#include "tunnel/listener.h"
+
+#include "base/compat.h"
+#include "base/identity.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "tunnel/socket_setup.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	BACKLOG = 4096,      /* the kernel cuts it to what the system allows */
+	ACCEPTS_A_TURN = 64, /* so that a storm does not starve signals */
+	PAUSE_MS = 100,
+};
+
+struct accepting_socket {
+	struct listener *listener;
+	int fd;                 /* owned; -1: closed */
+	char *unlink_path;      /* owned; of a unix socket; else NULL */
+	struct event *readable; /* owned; NULL before the start */
+};
+
+struct listener {
+	const struct service *service;    /* borrowed */
+	struct accepting_socket *sockets; /* owned */
+	size_t count;
+	struct event *resume; /* owned; ends a pause */
+	bool is_paused;
+	listener_client_cb *on_client;
+	listener_room_cb *has_room;
+	void *arg;
+};
+
+static bool
+is_port_taken(int error)
+{
+	return error == EADDRINUSE || error == EACCES;
+}
+
+static void
+report_bind(struct report *report, const struct address *address, const char *name, int error)
+{
+	struct err err;
+	const char *advice = "";
+
+	if (error == EADDRINUSE)
+		advice = "; something else listens there: stop it, or choose another port";
+	else if (error == EACCES)
+		advice = "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+	else if (error == EADDRNOTAVAIL)
+		advice = "; this machine does not have that address";
+	(void)err_set_errno(&err, error, "cannot listen on %s", name);
+	report_add(report, REPORT_ERROR, address->at, "%s%s", err.text, advice);
+}
+
+static void
+add_socket(struct listener *listener, int fd, const char *unlink_path)
+{
+	listener->sockets = memory_grow(listener->sockets, listener->count + 1,
+					sizeof *listener->sockets);
+	listener->sockets[listener->count++] = (struct accepting_socket){
+		.listener = listener,
+		.fd = fd,
+		.unlink_path = memory_copy_text(unlink_path),
+	};
+}
+
+/* Opens one socket. Returns errno's value, 0 when it listens. */
+static int
+open_socket(struct listener *listener, const struct sockaddr *address, socklen_t length,
+	    const char *unlink_path, struct err *err)
+{
+	int fd = compat_socket(address->sa_family);
+	int error = 0;
+
+	if (fd < 0)
+		return errno;
+	if (!socket_setup(fd, SOCKET_SIDE_ACCEPT, &listener->service->options.socket, err)) {
+		(void)close(fd);
+		return EINVAL;
+	}
+	/* One wildcard for both families would take the port from an IPv4 listener of ours. */
+	if (address->sa_family == AF_INET6) {
+		int on = 1;
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+	}
+	if (bind(fd, address, length) != 0 || listen(fd, BACKLOG) != 0)
+		error = errno;
+	if (error != 0)
+		(void)close(fd);
+	else
+		add_socket(listener, fd, unlink_path);
+	return error;
+}
+
+/* A socket file that nobody listens on is left over from a process that was killed. */
+static void
+remove_stale_socket(const struct sockaddr_storage *address, socklen_t length, const char *path)
+{
+	struct stat status;
+	int fd;
+
+	if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
+		return;
+	fd = compat_socket(AF_UNIX);
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)address, length) != 0 && errno == ECONNREFUSED)
+		(void)unlink(path);
+	(void)close(fd);
+}
+
+/* `setuid` and `setgid` in a section: whose the socket file is. */
+static bool
+give_to_owner(const char *path, const struct service_options *options, struct err *err)
+{
+	uid_t owner = (uid_t)-1; /* as it is */
+	gid_t group = (gid_t)-1;
+
+	if (options->setuid != NULL && !identity_find_user(options->setuid, &owner))
+		return err_set(err, "there is no user '%s' (setuid)", options->setuid);
+	if (options->setgid != NULL && !identity_find_group(options->setgid, &group))
+		return err_set(err, "there is no group '%s' (setgid)", options->setgid);
+	if (options->setuid == NULL && options->setgid == NULL)
+		return true;
+	if (chown(path, owner, group) != 0)
+		return err_set_errno(err, errno, "cannot give '%s' its owner", path);
+	return true;
+}
+
+static void
+open_unix(struct listener *listener, const struct address *address, struct report *report)
+{
+	struct sockaddr_storage local;
+	socklen_t length;
+	struct err err;
+
+	if (!socket_unix_address(address->path, &local, &length, &err)) {
+		report_add(report, REPORT_ERROR, address->at, "%s", err.text);
+		return;
+	}
+	remove_stale_socket(&local, length, address->path);
+	int error = open_socket(listener, (const struct sockaddr *)&local, length, address->path,
+				&err);
+	if (error != 0) {
+		report_bind(report, address, address->path, error);
+		return;
+	}
+	if (!give_to_owner(address->path, &listener->service->options, &err))
+		report_add(report, REPORT_ERROR, address->at, "%s", err.text);
+}
+
+/* A name that stands in /etc/hosts twice has the same address twice. */
+static bool
+is_repeated(const struct addrinfo *found, const struct addrinfo *item)
+{
+	for (; found != item; found = found->ai_next) {
+		if (found->ai_addrlen == item->ai_addrlen &&
+		    memcmp(found->ai_addr, item->ai_addr, item->ai_addrlen) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Every address of the name is bound. One that this machine cannot have (IPv6 switched off) is
+ * passed over while another one works; a port that is taken is an error always, because a client
+ * would meet whoever took it. */
+static void
+open_inet(struct listener *listener, const struct address *address, struct report *report)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo *found = NULL;
+	size_t before = listener->count;
+	int last_error = 0;
+	char name[SOCKET_NAME_SIZE];
+	struct err err = {{0}};
+
+	int failure = getaddrinfo(address_host(address), address->port, &hints, &found);
+	if (failure != 0) {
+		report_add(report, REPORT_ERROR, address->at, "cannot look up accept = %s: %s",
+			   address_format(address, name, sizeof name), gai_strerror(failure));
+		return;
+	}
+	for (const struct addrinfo *item = found; item != NULL; item = item->ai_next) {
+		if (is_repeated(found, item))
+			continue;
+		int error = open_socket(listener, item->ai_addr, item->ai_addrlen, NULL, &err);
+		last_error = error != 0 ? error : last_error;
+		if (!is_port_taken(error))
+			continue;
+		struct sockaddr_storage storage = {0};
+		memcpy(&storage, item->ai_addr, item->ai_addrlen);
+		report_bind(report, address,
+			    socket_name(&storage, item->ai_addrlen, name, sizeof name), error);
+		break;
+	}
+	freeaddrinfo(found);
+	if (listener->count > before || is_port_taken(last_error))
+		return;
+	if (err.text[0] != '\0')
+		report_add(report, REPORT_ERROR, address->at, "%s", err.text);
+	else
+		report_bind(report, address, address_format(address, name, sizeof name),
+			    last_error);
+}
+
+struct listener *
+listener_open(const struct service *service, struct report *report)
+{
+	size_t errors_before = report_count(report, REPORT_ERROR);
+	struct listener *listener = memory_zero(sizeof *listener);
+
+	listener->service = service;
+	for (size_t i = 0; i < service->options.accept.count; i++) {
+		const struct address *address = &service->options.accept.items[i];
+		if (address_is_unix(address))
+			open_unix(listener, address, report);
+		else
+			open_inet(listener, address, report);
+	}
+	if (report_count(report, REPORT_ERROR) == errors_before)
+		return listener;
+	listener_close(listener);
+	return NULL;
+}
+
+static void
+set_accepting(struct listener *listener, bool is_accepting)
+{
+	for (size_t i = 0; i < listener->count; i++) {
+		if (is_accepting)
+			(void)event_add(listener->sockets[i].readable, NULL);
+		else
+			(void)event_del(listener->sockets[i].readable);
+	}
+}
+
+/* Out of descriptors: clients wait in the kernel's queue until there are some again. Trying
+ * at once, over and over, is what must not happen. */
+static void
+pause_accepting(struct listener *listener, const char *why)
+{
+	struct timeval pause = {.tv_usec = PAUSE_MS * 1000};
+
+	if (!listener->is_paused)
+		log_write(&log_main, LOG_LEVEL_WARNING,
+			  "Service [%s]: accepting is paused: %s; raise LimitNOFILE or ulimit -n, "
+			  "or set maxClients",
+			  listener->service->name, why);
+	listener->is_paused = true;
+	set_accepting(listener, false);
+	(void)event_add(listener->resume, &pause);
+}
+
+static void
+on_resume(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	set_accepting(arg, true);
+}
+
+static void
+note_accepting_again(struct listener *listener)
+{
+	if (!listener->is_paused)
+		return;
+	listener->is_paused = false;
+	log_write(&log_main, LOG_LEVEL_NOTICE, "Service [%s]: accepting again",
+		  listener->service->name);
+}
+
+/* Accepts one client. False when there is none now. */
+static bool
+accept_one(struct accepting_socket *socket)
+{
+	struct listener *listener = socket->listener;
+	struct sockaddr_storage peer = {0};
+	socklen_t peer_length = sizeof peer;
+
+	if (!listener->has_room(listener->arg)) {
+		pause_accepting(listener, "there are as many clients as descriptors allow");
+		return false;
+	}
+	int fd = compat_accept(socket->fd, &peer, &peer_length);
+	if (fd >= 0) {
+		note_accepting_again(listener);
+		listener->on_client(listener->arg, listener->service, fd, &peer, peer_length);
+		return true;
+	}
+	switch (errno) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pause_accepting(listener, strerror(errno));
+		return false;
+	case ECONNABORTED: /* the client left before we came to it */
+	case EINTR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+on_readable(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	for (int i = 0; i < ACCEPTS_A_TURN && accept_one(arg); i++)
+		continue;
+}
+
+bool
+listener_start(struct listener *listener, struct event_base *base, listener_client_cb *on_client,
+	       listener_room_cb *has_room, void *arg)
+{
+	listener->on_client = on_client;
+	listener->has_room = has_room;
+	listener->arg = arg;
+	listener->resume = event_new(base, -1, 0, on_resume, listener);
+	if (listener->resume == NULL)
+		return false;
+	for (size_t i = 0; i < listener->count; i++) {
+		struct accepting_socket *socket = &listener->sockets[i];
+		socket->readable = event_new(base, socket->fd, EV_READ | EV_PERSIST, on_readable,
+					     socket);
+		if (socket->readable == NULL || event_add(socket->readable, NULL) != 0)
+			return false;
+	}
+	return true;
+}
+
+void
+listener_close(struct listener *listener)
+{
+	if (listener == NULL)
+		return;
+	if (listener->resume != NULL)
+		event_free(listener->resume);
+	for (size_t i = 0; i < listener->count; i++) {
+		struct accepting_socket *socket = &listener->sockets[i];
+		if (socket->readable != NULL)
+			event_free(socket->readable);
+		(void)close(socket->fd);
+		if (socket->unlink_path != NULL)
+			(void)unlink(socket->unlink_path);
+		free(socket->unlink_path);
+	}
+	free(listener->sockets);
+	free(listener);
+}

@@ -1,0 +1,384 @@
+#include "tunnel/tunnel.h"
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "stream/socket_stream.h"
+#include "stream/tls_stream.h"
+#include "tunnel/dialer.h"
+#include "tunnel/log_id.h"
+#include "tunnel/relay.h"
+#include "tunnel/socket_setup.h"
+#include "tunnel/worker.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum tunnel_state {
+	TUNNEL_DIALLING, /* the server's stream is being made; the client may speak already */
+	TUNNEL_RELAYING,
+	TUNNEL_ENDED, /* everything is let go at the end of this turn of the loop */
+};
+
+static const char *const state_names[] = {
+	[TUNNEL_DIALLING] = "dialling",
+	[TUNNEL_RELAYING] = "relaying",
+	[TUNNEL_ENDED] = "ended",
+};
+
+struct tunnel {
+	struct worker_slot slot;             /* first, so that the worker finds us by it */
+	struct worker *worker;               /* borrowed; owns us */
+	struct setup *setup;                 /* one reference; stays the old one across a reload */
+	const struct setup_service *service; /* borrowed from it */
+	struct log_scope log;
+	enum tunnel_state state; /* written by set_state() only */
+
+	struct stream *client; /* owned */
+	struct dial *dial;     /* owned; while dialling, and until tidied */
+	struct stream *server; /* owned; from the end of the dial on */
+	struct relay *relay;   /* owned; borrows the two streams */
+	struct buffer early;   /* what the client said while we were dialling */
+	bool is_inspected;     /* the client's first bytes have been looked at */
+
+	const struct address *endpoint; /* borrowed from the service; NULL while dialling */
+	char peer[SOCKET_NAME_SIZE];
+	char server_name[SOCKET_NAME_SIZE];
+	bool is_tls;
+	uint64_t accepted_us;
+	uint64_t connected_us;
+};
+
+static void
+set_state(struct tunnel *tunnel, enum tunnel_state state)
+{
+	assert(state > tunnel->state);
+	log_write(&tunnel->log, LOG_LEVEL_DEBUG, "tunnel: %s -> %s", state_names[tunnel->state],
+		  state_names[state]);
+	tunnel->state = state;
+}
+
+static const char *
+service_name(const struct tunnel *tunnel)
+{
+	return tunnel->service->service->name;
+}
+
+static const struct service_options *
+options_of(const struct tunnel *tunnel)
+{
+	return &tunnel->service->service->options;
+}
+
+static void
+end(struct tunnel *tunnel)
+{
+	stream_set_interest(tunnel->client, 0);
+	set_state(tunnel, TUNNEL_ENDED);
+	worker_tidy_later(tunnel->worker, tunnel);
+}
+
+/* The tunnel never came to relay anything. */
+static void
+end_unconnected(struct tunnel *tunnel, enum log_level level, const char *why)
+{
+	log_write(&tunnel->log, level, "Service [%s]: no tunnel for %s: %s", service_name(tunnel),
+		  tunnel->peer, why);
+	end(tunnel);
+}
+
+static double
+milliseconds(uint64_t from_us, uint64_t to_us)
+{
+	return (double)(to_us - from_us) / 1000.0;
+}
+
+/* The first words are stunnel's: scripts search for them. */
+static void
+log_end(struct tunnel *tunnel, enum log_level level, bool is_reset, const char *why)
+{
+	char endpoint[SOCKET_NAME_SIZE];
+
+	log_write(&tunnel->log, level,
+		  "Connection %s: %llu byte(s) sent to %s, %llu byte(s) sent to socket; service "
+		  "[%s], %s to %s (%s), %s, connected in %.1f ms, open for %.1f s: %s",
+		  is_reset ? "reset" : "closed",
+		  (unsigned long long)relay_bytes_to_server(tunnel->relay),
+		  tunnel->is_tls ? "TLS" : "server",
+		  (unsigned long long)relay_bytes_to_client(tunnel->relay), service_name(tunnel),
+		  tunnel->peer, address_format(tunnel->endpoint, endpoint, sizeof endpoint),
+		  tunnel->server_name,
+		  tunnel->is_tls ? tls_stream_version(tunnel->server) : "plain",
+		  milliseconds(tunnel->accepted_us, tunnel->connected_us),
+		  milliseconds(tunnel->connected_us, clock_now_us()) / 1000.0, why);
+}
+
+static const char *
+describe_end(enum relay_end how)
+{
+	switch (how) {
+	case RELAY_CLIENT_ENDED:
+		return "the client closed";
+	case RELAY_SERVER_ENDED:
+		return "the server closed";
+	case RELAY_CLIENT_RESET:
+		return "the client reset the connection";
+	case RELAY_SERVER_RESET:
+		return "the server reset the connection";
+	case RELAY_CLIENT_FAILED:
+		return "the client's connection failed";
+	case RELAY_SERVER_FAILED:
+		return "the server's connection failed";
+	case RELAY_REFUSED:
+		return "the client was refused";
+	case RELAY_IDLE:
+		return "nothing moved for the time that TIMEOUTidle gives";
+	case RELAY_NO_MEMORY:
+		return "out of memory";
+	}
+	return "unknown";
+}
+
+/* What broke on one side is passed on to the other as a reset, unless the service says that
+ * even errors are to look like an orderly end (`reset = no`). */
+static bool
+pass_reset_on(struct tunnel *tunnel, enum relay_end how)
+{
+	bool is_client = how == RELAY_CLIENT_RESET || how == RELAY_CLIENT_FAILED;
+	bool is_server = how == RELAY_SERVER_RESET || how == RELAY_SERVER_FAILED;
+
+	if (options_of(tunnel)->reset) {
+		if (is_client || how == RELAY_IDLE)
+			stream_reset_on_close(tunnel->server);
+		if (is_server || how == RELAY_IDLE)
+			stream_reset_on_close(tunnel->client);
+	}
+	return is_client || is_server || how == RELAY_IDLE;
+}
+
+static void
+on_relay_end(void *arg, enum relay_end how, const struct err *err)
+{
+	struct tunnel *tunnel = arg;
+	char why[ERR_TEXT_SIZE + 64];
+	bool is_trouble = how == RELAY_CLIENT_FAILED || how == RELAY_SERVER_FAILED ||
+			  how == RELAY_REFUSED || how == RELAY_NO_MEMORY;
+	bool is_reset = pass_reset_on(tunnel, how);
+
+	(void)snprintf(why, sizeof why, "%s%s%s", describe_end(how), err->text[0] ? ": " : "",
+		       err->text);
+	log_end(tunnel, is_trouble ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, is_reset, why);
+	end(tunnel);
+}
+
+/* A Redis client never begins with the byte that begins every TLS connection (RFC 8446, 5.1:
+ * record type 22, handshake). */
+static bool
+inspect_first_bytes(void *arg, const unsigned char *bytes, size_t length ATTR_UNUSED,
+		    struct err *err)
+{
+	struct tunnel *tunnel = arg;
+
+	tunnel->is_inspected = true;
+	if (bytes[0] != 0x16)
+		return true;
+	return err_set(err, "the client speaks TLS to a port that takes plain Redis; remove --tls "
+			    "or rediss:// there, cachetunnel does the TLS");
+}
+
+/* Until there is a server, one piece of what the client says is kept, so that a client that
+ * leaves again is noticed, and so is one that speaks TLS. */
+static void
+on_early_bytes(void *arg, struct stream *client, unsigned ready ATTR_UNUSED)
+{
+	struct tunnel *tunnel = arg;
+	struct scratch *scratch = worker_scratch(tunnel->worker);
+	struct err err = {{0}};
+	size_t count = 0;
+
+	switch (stream_read(client, scratch->bytes, scratch->size, &count, &err)) {
+	case STREAM_AGAIN:
+		return;
+	case STREAM_OK:
+		stream_set_interest(client, 0);
+		if (!inspect_first_bytes(tunnel, scratch->bytes, count, &err))
+			end_unconnected(tunnel, LOG_LEVEL_WARNING, err.text);
+		else if (!buffer_append(&tunnel->early, scratch->bytes, count))
+			end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
+		return;
+	case STREAM_EOF:
+	case STREAM_RESET:
+	case STREAM_FAILED:
+		end_unconnected(tunnel, LOG_LEVEL_NOTICE,
+				"the client left before the server had answered");
+		return;
+	}
+}
+
+static void
+log_connected(struct tunnel *tunnel)
+{
+	char endpoint[SOCKET_NAME_SIZE];
+	char security[128] = "plain";
+
+	if (tunnel->is_tls)
+		(void)snprintf(security, sizeof security, "%s %s, %s session",
+			       tls_stream_version(tunnel->server),
+			       tls_stream_cipher(tunnel->server),
+			       tls_stream_is_resumed(tunnel->server) ? "resumed" : "new");
+	log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s] connected to %s (%s), %s, %.1f ms",
+		  service_name(tunnel), address_format(tunnel->endpoint, endpoint, sizeof endpoint),
+		  tunnel->server_name, security,
+		  milliseconds(tunnel->accepted_us, tunnel->connected_us));
+}
+
+static void
+start_relay(struct tunnel *tunnel)
+{
+	const struct relay_settings settings = {
+		.base = worker_base(tunnel->worker),
+		.scratch = worker_scratch(tunnel->worker),
+		.idle_s = options_of(tunnel)->timeout_idle_s,
+		.close_s = options_of(tunnel)->timeout_close_s,
+		.inspect = tunnel->is_inspected ? NULL : inspect_first_bytes,
+		.on_end = on_relay_end,
+		.arg = tunnel,
+	};
+
+	set_state(tunnel, TUNNEL_RELAYING);
+	tunnel->relay = relay_new(tunnel->client, tunnel->server, &settings, &tunnel->early);
+	if (tunnel->relay == NULL)
+		end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
+}
+
+static void
+on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
+{
+	struct tunnel *tunnel = arg;
+
+	worker_tidy_later(tunnel->worker, tunnel); /* the dial is no longer needed */
+	if (outcome == NULL) {
+		end_unconnected(tunnel, LOG_LEVEL_ERROR, err->text);
+		return;
+	}
+	tunnel->server = outcome->stream;
+	tunnel->endpoint = outcome->endpoint;
+	tunnel->is_tls = outcome->is_tls;
+	tunnel->connected_us = clock_now_us();
+	(void)snprintf(tunnel->server_name, sizeof tunnel->server_name, "%s", outcome->name);
+	if (log_is_on(&tunnel->log, LOG_LEVEL_NOTICE))
+		log_connected(tunnel);
+	start_relay(tunnel);
+}
+
+static bool
+start_dial(struct tunnel *tunnel)
+{
+	size_t index = tunnel->service->service->index;
+	const struct dial_request request = {
+		.base = worker_base(tunnel->worker),
+		.resolver = worker_resolver(tunnel->worker),
+		.service = tunnel->service,
+		.sessions = worker_sessions(tunnel->worker, index),
+		.first_endpoint = worker_first_endpoint(tunnel->worker, index),
+		.log = &tunnel->log,
+	};
+
+	tunnel->dial = dial_start(&request, on_dialled, tunnel);
+	return tunnel->dial != NULL;
+}
+
+/* Takes the client's descriptor and reference into a tunnel; NULL, with both let go, when there
+ * is no memory. */
+static struct tunnel *
+adopt(struct worker *worker, const struct worker_client *client)
+{
+	struct tunnel *tunnel = calloc(1, sizeof *tunnel);
+
+	if (tunnel == NULL) {
+		(void)close(client->fd);
+		setup_release(client->setup, client->service_index);
+		setup_unref(client->setup);
+		return NULL;
+	}
+	list_init(&tunnel->slot.all);
+	list_init(&tunnel->slot.to_tidy);
+	tunnel->worker = worker;
+	tunnel->setup = client->setup;
+	tunnel->service = setup_get_service(client->setup, client->service_index);
+	tunnel->accepted_us = clock_now_us();
+	(void)socket_name(&client->peer, client->peer_length, tunnel->peer, sizeof tunnel->peer);
+	buffer_init(&tunnel->early);
+	log_id_begin(&tunnel->log, options_of(tunnel));
+	tunnel->client = socket_stream_new(worker_base(worker), client->fd);
+	return tunnel;
+}
+
+static void
+free_tunnel(struct tunnel *tunnel)
+{
+	list_remove(&tunnel->slot.all);
+	list_remove(&tunnel->slot.to_tidy);
+	relay_free(tunnel->relay);
+	dial_free(tunnel->dial);
+	stream_free(tunnel->server);
+	stream_free(tunnel->client);
+	buffer_done(&tunnel->early);
+	setup_release(tunnel->setup, tunnel->service->service->index);
+	setup_unref(tunnel->setup);
+	free(tunnel);
+}
+
+struct tunnel *
+tunnel_start(struct worker *worker, const struct worker_client *client)
+{
+	struct tunnel *tunnel = adopt(worker, client);
+	struct err err = {{0}};
+
+	if (tunnel == NULL || tunnel->client == NULL) {
+		(void)err_set(&err, "out of memory");
+		goto fail;
+	}
+	log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s] accepted connection from %s",
+		  service_name(tunnel), tunnel->peer);
+	if (!socket_setup(client->fd, SOCKET_SIDE_LOCAL, &options_of(tunnel)->socket, &err))
+		goto fail;
+	if (!start_dial(tunnel)) {
+		(void)err_set(&err, "out of memory");
+		goto fail;
+	}
+	stream_set_handler(tunnel->client, on_early_bytes, tunnel);
+	stream_set_interest(tunnel->client, STREAM_READ);
+	return tunnel;
+fail:
+	log_write(&log_main, LOG_LEVEL_ERROR, "a client was turned away: %s", err.text);
+	if (tunnel != NULL)
+		free_tunnel(tunnel);
+	return NULL;
+}
+
+bool
+tunnel_tidy(struct tunnel *tunnel)
+{
+	if (tunnel->state == TUNNEL_ENDED) {
+		free_tunnel(tunnel);
+		return true;
+	}
+	dial_free(tunnel->dial);
+	tunnel->dial = NULL;
+	return false;
+}
+
+void
+tunnel_stop(struct tunnel *tunnel, const char *why)
+{
+	if (tunnel->state == TUNNEL_RELAYING)
+		log_end(tunnel, LOG_LEVEL_NOTICE, false, why);
+	else if (tunnel->state == TUNNEL_DIALLING)
+		log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s]: no tunnel for %s: %s",
+			  service_name(tunnel), tunnel->peer, why);
+	free_tunnel(tunnel);
+}

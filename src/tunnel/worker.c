@@ -1,0 +1,319 @@
+#include "tunnel/worker.h"
+
+#include "base/log.h"
+#include "stream/tls_sessions.h"
+#include "tunnel/inbox.h"
+#include "tunnel/relay.h"
+#include "tunnel/resolver.h"
+#include "tunnel/tunnel.h"
+
+#include <event2/event.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* One read takes this much at most: four full TLS records, which is where larger stops paying. */
+enum { SCRATCH_SIZE = 64 * 1024 };
+
+/* What a worker keeps for each service. */
+struct worker_service {
+	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
+	size_t next_endpoint;          /* for failover = rr */
+};
+
+struct worker {
+	pthread_t thread;
+	bool is_running;
+	atomic_int load;     /* clients in the inbox and tunnels */
+	struct setup *setup; /* one reference */
+	struct inbox *inbox; /* owned; the only part that other threads touch */
+
+	/* The thread's own. */
+	struct event_base *base;         /* owned */
+	struct resolver *resolver;       /* owned */
+	struct event *tidy;              /* owned */
+	struct scratch scratch;          /* owned */
+	struct worker_service *services; /* owned; as many as the setup has */
+	struct list tunnels;
+	struct list to_tidy;
+};
+
+enum message_kind {
+	MESSAGE_CLIENT,
+	MESSAGE_STOP,
+};
+
+struct worker_message {
+	struct message message; /* first, so that the two can be cast */
+	enum message_kind kind;
+	struct worker_client client;
+};
+
+static struct tunnel *
+tunnel_of(struct worker_slot *slot)
+{
+	return (struct tunnel *)(void *)slot; /* a tunnel begins with its slot */
+}
+
+static struct worker_slot *
+slot_of(struct tunnel *tunnel)
+{
+	return (struct worker_slot *)(void *)tunnel;
+}
+
+static void
+drop_load(struct worker *worker)
+{
+	(void)atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+}
+
+static void
+on_message(void *arg, struct message *message)
+{
+	struct worker *worker = arg;
+	struct worker_message *received = (struct worker_message *)(void *)message;
+
+	if (received->kind == MESSAGE_STOP) {
+		(void)event_base_loopbreak(worker->base);
+	} else {
+		struct tunnel *tunnel = tunnel_start(worker, &received->client);
+		if (tunnel != NULL)
+			list_append(&worker->tunnels, &slot_of(tunnel)->all);
+		else
+			drop_load(worker);
+	}
+	free(received);
+}
+
+static void
+tidy_all(struct worker *worker)
+{
+	while (!list_is_empty(&worker->to_tidy)) {
+		struct worker_slot *slot = LIST_ITEM(worker->to_tidy.next, struct worker_slot,
+						     to_tidy);
+
+		list_remove(&slot->to_tidy);
+		if (tunnel_tidy(tunnel_of(slot)))
+			drop_load(worker);
+	}
+}
+
+static void
+on_tidy(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	tidy_all(arg);
+}
+
+static void
+stop_tunnels(struct worker *worker)
+{
+	tidy_all(worker);
+	while (!list_is_empty(&worker->tunnels)) {
+		struct worker_slot *slot = LIST_ITEM(worker->tunnels.next, struct worker_slot, all);
+		tunnel_stop(tunnel_of(slot), "cachetunnel stops");
+	}
+}
+
+static void *
+run(void *arg)
+{
+	struct worker *worker = arg;
+
+	(void)event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	stop_tunnels(worker);
+	return NULL;
+}
+
+/* Signals are the main thread's business. */
+static bool
+start_thread(struct worker *worker, struct err *err)
+{
+	sigset_t all;
+	sigset_t before;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	int failure = pthread_create(&worker->thread, NULL, run, worker);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (failure != 0)
+		return err_set_errno(err, failure, "cannot start a worker's thread");
+	worker->is_running = true;
+	return true;
+}
+
+static bool
+make_services(struct worker *worker)
+{
+	size_t count = setup_config(worker->setup)->service_count;
+
+	worker->services = calloc(count, sizeof *worker->services);
+	if (worker->services == NULL)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const struct setup_service *service = setup_get_service(worker->setup, i);
+		const struct service_options *options = &service->service->options;
+		unsigned char random = 0;
+
+		/* Rotation begins anywhere, so that workers and restarts do not all prefer the
+		 * first endpoint. */
+		(void)RAND_bytes(&random, sizeof random);
+		worker->services[i].next_endpoint = random % options->connect.count;
+		if (service->tls != NULL && options->session_resume)
+			worker->services[i].sessions = tls_sessions_new(
+				options->connect.count, (size_t)options->session_cache_size,
+				options->session_cache_timeout_s);
+	}
+	return true;
+}
+
+static bool
+make_loop(struct worker *worker)
+{
+	struct event_config *settings = event_config_new();
+
+	if (settings == NULL)
+		return false;
+	/* No other thread touches this loop, so it needs no locks. */
+	(void)event_config_set_flag(settings, EVENT_BASE_FLAG_NOLOCK);
+	worker->base = event_base_new_with_config(settings);
+	event_config_free(settings);
+	if (worker->base == NULL)
+		return false;
+	worker->resolver = resolver_new(worker->base);
+	worker->tidy = event_new(worker->base, -1, 0, on_tidy, worker);
+	worker->inbox = inbox_new(worker->base, on_message, worker);
+	return worker->resolver != NULL && worker->tidy != NULL && worker->inbox != NULL;
+}
+
+struct worker *
+worker_start(struct setup *setup, struct err *err)
+{
+	struct worker *worker = calloc(1, sizeof *worker);
+
+	if (worker == NULL)
+		goto no_memory;
+	atomic_init(&worker->load, 0);
+	list_init(&worker->tunnels);
+	list_init(&worker->to_tidy);
+	worker->setup = setup_ref(setup);
+	worker->scratch.size = SCRATCH_SIZE;
+	worker->scratch.bytes = malloc(SCRATCH_SIZE);
+	if (worker->scratch.bytes == NULL || !make_services(worker) || !make_loop(worker))
+		goto no_memory;
+	if (start_thread(worker, err))
+		return worker;
+	worker_stop(worker);
+	return NULL;
+no_memory:
+	worker_stop(worker);
+	(void)err_set(err, "cannot make a worker: out of memory or descriptors");
+	return NULL;
+}
+
+bool
+worker_submit(struct worker *worker, const struct worker_client *client)
+{
+	struct worker_message *message = calloc(1, sizeof *message);
+
+	if (message == NULL)
+		return false;
+	message->kind = MESSAGE_CLIENT;
+	message->client = *client;
+	(void)atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
+	inbox_post(worker->inbox, &message->message);
+	return true;
+}
+
+int
+worker_load(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->load, memory_order_relaxed);
+}
+
+static void
+end_thread(struct worker *worker)
+{
+	struct worker_message *message = calloc(1, sizeof *message);
+
+	/* Without memory for a message there is no orderly end; the process is about to exit. */
+	if (message == NULL)
+		abort();
+	message->kind = MESSAGE_STOP;
+	inbox_post(worker->inbox, &message->message);
+	(void)pthread_join(worker->thread, NULL);
+}
+
+void
+worker_stop(struct worker *worker)
+{
+	if (worker == NULL)
+		return;
+	if (worker->is_running)
+		end_thread(worker);
+
+	/* Clients that came after the stop message become tunnels that end at once. */
+	inbox_free(worker->inbox);
+	stop_tunnels(worker);
+	resolver_free(worker->resolver);
+	if (worker->tidy != NULL)
+		event_free(worker->tidy);
+	if (worker->base != NULL)
+		event_base_free(worker->base);
+	for (size_t i = 0;
+	     worker->services != NULL && i < setup_config(worker->setup)->service_count; i++)
+		tls_sessions_free(worker->services[i].sessions);
+	free(worker->services);
+	free(worker->scratch.bytes);
+	setup_unref(worker->setup);
+	free(worker);
+}
+
+struct event_base *
+worker_base(struct worker *worker)
+{
+	return worker->base;
+}
+
+struct resolver *
+worker_resolver(struct worker *worker)
+{
+	return worker->resolver;
+}
+
+struct scratch *
+worker_scratch(struct worker *worker)
+{
+	return &worker->scratch;
+}
+
+struct tls_sessions *
+worker_sessions(struct worker *worker, size_t service_index)
+{
+	return worker->services[service_index].sessions;
+}
+
+size_t
+worker_first_endpoint(struct worker *worker, size_t service_index)
+{
+	const struct setup_service *service = setup_get_service(worker->setup, service_index);
+	const struct service_options *options = &service->service->options;
+	struct worker_service *own = &worker->services[service_index];
+
+	if (options->failover != FAILOVER_RR)
+		return 0;
+	size_t first = own->next_endpoint;
+	own->next_endpoint = (first + 1) % options->connect.count;
+	return first;
+}
+
+void
+worker_tidy_later(struct worker *worker, struct tunnel *tunnel)
+{
+	struct worker_slot *slot = slot_of(tunnel);
+
+	list_remove(&slot->to_tidy);
+	list_append(&worker->to_tidy, &slot->to_tidy);
+	event_active(worker->tidy, EV_TIMEOUT, 0);
+}
