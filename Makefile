@@ -130,7 +130,8 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libcachetunnel.a
 UNIT_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 
-.PHONY: all check check-unit check-integration check-fuzz lint format install uninstall clean
+.PHONY: all check check-unit check-integration check-fuzz lint format install uninstall clean \
+	print-flags print-libraries
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -180,6 +181,13 @@ check-fuzz:
 # --- Upkeep ----------------------------------------------------------------------------------
 lint:
 	@scripts/lint
+
+# For tools that compile on their own; quoted for a shell's eval.
+print-flags:
+	@printf '%s\n' '$(subst ','\'',-std=c11 -pthread $(ALL_CPPFLAGS))'
+
+print-libraries:
+	@printf '%s\n' '$(LIBRARY_LIBS)'
 
 format:
 	clang-format -i $(shell find include src tests -name '*.[ch]')

@@ -265,9 +265,24 @@ start_workers(struct daemon *daemon, struct err *err)
 	return true;
 }
 
+/* libevent's own words (a name server that does not answer) belong into the log too. */
+static void
+on_libevent_message(int severity, const char *text)
+{
+	static const enum log_level levels[] = {
+		[EVENT_LOG_DEBUG] = LOG_LEVEL_DEBUG,
+		[EVENT_LOG_MSG] = LOG_LEVEL_INFO,
+		[EVENT_LOG_WARN] = LOG_LEVEL_WARNING,
+		[EVENT_LOG_ERR] = LOG_LEVEL_ERROR,
+	};
+
+	log_write(&log_main, levels[severity], "libevent: %s", text);
+}
+
 static bool
 start(struct daemon *daemon, struct err *err)
 {
+	event_set_log_callback(on_libevent_message);
 	/* For libevent's few process-wide parts; the loops themselves are each in one thread. */
 	if (evthread_use_pthreads() != 0)
 		return err_set(err, "cannot prepare libevent for threads");
@@ -277,14 +292,15 @@ start(struct daemon *daemon, struct err *err)
 	    !watch_signals(daemon, ARRAY_LENGTH(stop_signals), idle_signals,
 			   ARRAY_LENGTH(idle_signals), on_idle_signal))
 		return err_set(err, "cannot make the main event loop");
-	if (!log_start(daemon->logs_to_stderr, err) || !start_workers(daemon, err))
+	if (!start_workers(daemon, err))
 		return false;
 	for (size_t i = 0; i < daemon->config->service_count; i++) {
 		if (!listener_start(daemon->listeners[i], daemon->base, on_client, has_room,
 				    daemon))
 			return err_set(err, "cannot start accepting");
 	}
-	return true;
+	/* Last, because until then errors reach the terminal as well. */
+	return log_start(daemon->logs_to_stderr, err);
 }
 
 static void

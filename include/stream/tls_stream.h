@@ -24,9 +24,10 @@ struct tls_stream_request {
 typedef void tls_handshake_cb(void *arg, const struct err *err);
 
 /* Begins a handshake over `lower`, which it takes (also on failure). Returns owned; freeing it
- * cancels the handshake, and then `on_done` is never called. NULL when memory ran out. */
+ * cancels the handshake, and then `on_done` is never called. NULL, with `err` filled, when it
+ * failed at the very first step. */
 struct stream *tls_stream_start(const struct tls_stream_request *request, struct stream *lower,
-				tls_handshake_cb *on_done, void *arg);
+				tls_handshake_cb *on_done, void *arg, struct err *err);
 
 /* After the handshake. Static texts: "TLSv1.3", "TLS_AES_256_GCM_SHA384". */
 const char *tls_stream_version(const struct stream *stream);

@@ -14,11 +14,11 @@
 
 enum { SOCKET_NAME_SIZE = 128 };
 
-/* Applies the options of this side to `fd`. Our defaults are TCP_NODELAY and keepalive for
- * connections, SO_REUSEADDR for listeners; one that a socket cannot have (a unix socket) is
- * passed over. False when the system refuses an option of the configuration. */
-bool socket_setup(int fd, enum socket_side side, const struct socket_option_list *options,
-		  struct err *err) ATTR_MUST_CHECK;
+/* Applies the options of this side to `fd`, whose address family is `family`. Our defaults are
+ * TCP_NODELAY and keepalive for connections, SO_REUSEADDR for listeners; a unix socket has none.
+ * False when the system refuses an option of the configuration. */
+bool socket_setup(int fd, int family, enum socket_side side,
+		  const struct socket_option_list *options, struct err *err) ATTR_MUST_CHECK;
 
 /* Writes "127.0.0.1:6379", "[::1]:6379" or "/path"; "unix socket" for a nameless one.
  * Returns `out`. */

@@ -197,30 +197,31 @@ finish_handshake(struct tls_stream *tls, const struct err *err)
 	on_done(tls->on_done_arg, err);
 }
 
+/* Goes as far as the lower stream allows: STREAM_OK when the handshake is done, STREAM_AGAIN when
+ * it waits, else `err` says why it failed. */
+static enum stream_result
+step_handshake(struct tls_stream *tls, struct err *err)
+{
+	prepare(tls, err);
+	int returned = SSL_do_handshake(tls->ssl);
+	if (returned == 1)
+		return STREAM_OK;
+	enum stream_result result = classify(tls, returned, &tls->read_waits_for, err);
+	if (result == STREAM_AGAIN)
+		update_lower_interest(tls);
+	else if (result == STREAM_EOF)
+		(void)err_set(err, "the server closed the connection during the handshake");
+	return result;
+}
+
 static void
-step_handshake(struct tls_stream *tls)
+go_on_with_handshake(struct tls_stream *tls)
 {
 	struct err err = {{0}};
+	enum stream_result result = step_handshake(tls, &err);
 
-	prepare(tls, &err);
-	int returned = SSL_do_handshake(tls->ssl);
-	if (returned == 1) {
-		finish_handshake(tls, NULL);
-		return;
-	}
-	switch (classify(tls, returned, &tls->read_waits_for, &err)) {
-	case STREAM_AGAIN:
-		update_lower_interest(tls);
-		return;
-	case STREAM_EOF:
-		(void)err_set(&err, "the server closed the connection during the handshake");
-		break;
-	case STREAM_OK:
-	case STREAM_RESET:
-	case STREAM_FAILED:
-		break;
-	}
-	finish_handshake(tls, &err);
+	if (result != STREAM_AGAIN)
+		finish_handshake(tls, result == STREAM_OK ? NULL : &err);
 }
 
 static void
@@ -230,7 +231,7 @@ on_lower_ready(void *arg, struct stream *lower ATTR_UNUSED, unsigned ready)
 	unsigned ours = 0;
 
 	if (tls->on_done != NULL) {
-		step_handshake(tls);
+		go_on_with_handshake(tls);
 		return;
 	}
 	if (ready & tls->read_waits_for)
@@ -281,9 +282,8 @@ set_up_ssl(struct tls_stream *tls, const struct tls_stream_request *request)
 	return true;
 }
 
-struct stream *
-tls_stream_start(const struct tls_stream_request *request, struct stream *lower,
-		 tls_handshake_cb *on_done, void *arg)
+static struct tls_stream *
+new_tls_stream(const struct tls_stream_request *request, struct stream *lower)
 {
 	struct tls_stream *tls = calloc(1, sizeof *tls);
 
@@ -294,26 +294,48 @@ tls_stream_start(const struct tls_stream_request *request, struct stream *lower,
 	stream_init(&tls->stream, &tls_ops);
 	tls->lower = lower;
 	tls->bio.lower = lower;
+	tls->read_waits_for = STREAM_READ;
+	tls->write_waits_for = STREAM_WRITE;
 	tls->peer = (struct tls_peer){
 		.options = tls_context_options(request->context),
 		.host = request->host,
 		.sessions = request->sessions,
 		.endpoint = request->endpoint,
 	};
-	tls->on_done = on_done;
-	tls->on_done_arg = arg;
-	tls->write_waits_for = STREAM_WRITE;
-	if (!set_up_ssl(tls, request)) {
-		tls_free(&tls->stream);
+	if (set_up_ssl(tls, request))
+		return tls;
+	tls_free(&tls->stream);
+	return NULL;
+}
+
+struct stream *
+tls_stream_start(const struct tls_stream_request *request, struct stream *lower,
+		 tls_handshake_cb *on_done, void *arg, struct err *err)
+{
+	struct tls_stream *tls = new_tls_stream(request, lower);
+
+	if (tls == NULL) {
+		(void)err_set(err, "out of memory");
 		return NULL;
 	}
-
-	/* The first step runs once the lower stream says that it can be written to, which is also
-	 * why on_done never runs inside this call. */
-	tls->read_waits_for = STREAM_WRITE;
+	tls->on_done = on_done;
+	tls->on_done_arg = arg;
 	stream_set_handler(lower, on_lower_ready, tls);
-	update_lower_interest(tls);
-	return &tls->stream;
+	switch (step_handshake(tls, err)) {
+	case STREAM_AGAIN:
+		return &tls->stream;
+	case STREAM_OK:
+		/* A server this close answers before we come to wait; but on_done runs later. */
+		tls->read_waits_for = STREAM_WRITE;
+		update_lower_interest(tls);
+		return &tls->stream;
+	case STREAM_EOF:
+	case STREAM_RESET:
+	case STREAM_FAILED:
+		break;
+	}
+	tls_free(&tls->stream);
+	return NULL;
 }
 
 const char *

@@ -140,8 +140,8 @@ start_attempt(struct connector *connector)
 		explain(connector, errno);
 		return false;
 	}
-	if (!socket_setup(connector->fd, SOCKET_SIDE_REMOTE, &connector->options->socket,
-			  &connector->err))
+	if (!socket_setup(connector->fd, address->ss_family, SOCKET_SIDE_REMOTE,
+			  &connector->options->socket, &connector->err))
 		return false;
 	if (!bind_source(connector, address->ss_family)) {
 		(void)err_set_errno(&connector->err, errno, "cannot connect from local = %s",

@@ -125,9 +125,8 @@ secure(struct dial *dial, struct stream *lower)
 	};
 
 	set_state(dial, DIAL_SECURING);
-	dial->stream = tls_stream_start(&request, lower, on_secured, dial);
+	dial->stream = tls_stream_start(&request, lower, on_secured, dial, &dial->err);
 	if (dial->stream == NULL) {
-		(void)err_set(&dial->err, "out of memory");
 		end(dial, &dial->err);
 		return;
 	}

@@ -82,7 +82,8 @@ open_socket(struct listener *listener, const struct sockaddr *address, socklen_t
 
 	if (fd < 0)
 		return errno;
-	if (!socket_setup(fd, SOCKET_SIDE_ACCEPT, &listener->service->options.socket, err)) {
+	if (!socket_setup(fd, address->sa_family, SOCKET_SIDE_ACCEPT,
+			  &listener->service->options.socket, err)) {
 		(void)close(fd);
 		return EINVAL;
 	}

@@ -133,15 +133,26 @@ copy_answer(const struct evutil_addrinfo *answer, struct resolved *ret_resolved)
 static void
 explain_failure(const struct lookup *lookup, struct err *err)
 {
-	const char *advice = "";
-
-	if (lookup->failure == EVUTIL_EAI_NONAME || lookup->failure == EVUTIL_EAI_NODATA)
-		advice = "; is it spelled right, and can it be looked up from this network?";
-	else if (lookup->failure == EVUTIL_EAI_AGAIN || lookup->failure == EVUTIL_EAI_FAIL)
-		advice = "; do the name servers in /etc/resolv.conf answer?";
-	(void)err_set(err, "cannot look up '%s': %s%s", lookup->host,
-		      lookup->failure == 0 ? "no address" : evutil_gai_strerror(lookup->failure),
-		      advice);
+	switch (lookup->failure) {
+	case 0:
+	case EVUTIL_EAI_NODATA:
+	case EVUTIL_EAI_NONAME:
+		(void)err_set(err,
+			      "cannot look up '%s': there is no such name; is it spelled right, "
+			      "and known in this network?",
+			      lookup->host);
+		break;
+	case EVUTIL_EAI_AGAIN:
+	case EVUTIL_EAI_FAIL:
+		(void)err_set(err,
+			      "cannot look up '%s': no useful answer from the name servers; are "
+			      "those in /etc/resolv.conf right?",
+			      lookup->host);
+		break;
+	default:
+		(void)err_set(err, "cannot look up '%s': %s", lookup->host,
+			      evutil_gai_strerror(lookup->failure));
+	}
 }
 
 static void

@@ -344,7 +344,8 @@ tunnel_start(struct worker *worker, const struct worker_client *client)
 	}
 	log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s] accepted connection from %s",
 		  service_name(tunnel), tunnel->peer);
-	if (!socket_setup(client->fd, SOCKET_SIDE_LOCAL, &options_of(tunnel)->socket, &err))
+	if (!socket_setup(client->fd, client->peer.ss_family, SOCKET_SIDE_LOCAL,
+			  &options_of(tunnel)->socket, &err))
 		goto fail;
 	if (!start_dial(tunnel)) {
 		(void)err_set(&err, "out of memory");
