@@ -34,8 +34,10 @@ struct config {
 	struct config_private *own;
 };
 
-/* Reads and validates the file at `path`. Every finding goes to `report` (borrowed), including
- * that it cannot be read. Returns one owned reference, or NULL if there was any error. */
+/* Reads and validates the file at `path`. Every finding goes to `report` (borrowed). Returns one
+ * owned reference even if there were errors, so that the files it names can be looked at as well
+ * and all errors be told at once; such a configuration must not be run. NULL only when the file
+ * cannot be opened. */
 struct config *config_load(const char *path, struct report *report);
 
 /* As config_load(), from the open descriptor `fd`, which it takes and closes. */

@@ -21,8 +21,9 @@ struct setup_service {
 	struct resolved source;        /* `local`; count 0: any address */
 };
 
-/* Reads every file that `config` names; takes one reference of it. Findings go to `report`
- * (borrowed). Returns one owned reference, or NULL if there was any error. May block. */
+/* Reads every file that `config` names; takes a reference of its own. Findings go to `report`
+ * (borrowed). Returns one owned reference, or NULL if there is any error in `report`, now or from
+ * before. May block. */
 struct setup *setup_new(struct config *config, struct report *report);
 
 /* References; any thread. setup_unref() takes NULL. */

@@ -242,7 +242,6 @@ static struct config *
 load(const char *name, FILE *stream, struct report *report)
 {
 	int error = errno;
-	size_t errors_before = report_count(report, REPORT_ERROR);
 	struct config *config = memory_zero(sizeof *config);
 
 	config->path = memory_copy_text(name);
@@ -252,11 +251,11 @@ load(const char *name, FILE *stream, struct report *report)
 	config->own->source = source_new(report);
 	errno = error;
 	source_read(config->own->source, name, stream);
-	/* A file that cannot be opened needs no second message that it has no service. */
-	if (stream != NULL)
+	if (stream != NULL) {
 		build(config, report);
-	if (report_count(report, REPORT_ERROR) == errors_before)
 		return config;
+	}
+	/* A file that cannot be opened needs no second message that it has no service. */
 	config_unref(config);
 	return NULL;
 }

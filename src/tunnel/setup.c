@@ -48,7 +48,6 @@ resolve_source(struct setup_service *service, struct report *report)
 struct setup *
 setup_new(struct config *config, struct report *report)
 {
-	size_t errors_before = report_count(report, REPORT_ERROR);
 	struct setup *setup = memory_zero(sizeof *setup);
 
 	atomic_init(&setup->references, 1);
@@ -65,7 +64,7 @@ setup_new(struct config *config, struct report *report)
 						       report);
 		resolve_source(service, report);
 	}
-	if (report_count(report, REPORT_ERROR) == errors_before)
+	if (report_count(report, REPORT_ERROR) == 0)
 		return setup;
 	setup_unref(setup);
 	return NULL;

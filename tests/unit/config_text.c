@@ -24,7 +24,12 @@ load_text(const char *text, struct report *report)
 	assert_int_equal(dup2(fileno(stream), DESCRIPTOR), DESCRIPTOR);
 	(void)fclose(stream);
 	assert_int_equal(lseek(DESCRIPTOR, 0, SEEK_SET), 0);
-	return config_load_fd(DESCRIPTOR, report);
+
+	struct config *config = config_load_fd(DESCRIPTOR, report);
+	if (report_count(report, REPORT_ERROR) == 0)
+		return config;
+	config_unref(config);
+	return NULL;
 }
 
 bool

@@ -12,7 +12,8 @@
 /* The name under which load_text() shows its text. */
 extern const char config_text_name[];
 
-/* Loads `text` as a descriptor's content. Returns what config_load_fd() does. */
+/* Loads `text` as a descriptor's content. Returns the configuration if it
+ * is good; NULL otherwise, with the errors in the report. */
 struct config *load_text(const char *text, struct report *report);
 
 /* Whether an entry of this level contains `fragment`. */
