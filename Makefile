@@ -12,7 +12,7 @@ CC := cc
 endif
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
-SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 MANDIR ?= $(PREFIX)/share/man
 COMMA := ,
@@ -116,7 +116,7 @@ endif
 endif
 
 ALL_CPPFLAGS := -Iinclude -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_DARWIN_C_SOURCE \
-	-DCACHETUNNEL_VERSION='"$(VERSION)"' -DCACHETUNNEL_SYSCONFDIR='"/etc"' \
+	-DCACHETUNNEL_VERSION='"$(VERSION)"' -DCACHETUNNEL_SYSCONFDIR='"$(SYSCONFDIR)"' \
 	-DCACHETUNNEL_INIH_VERSION='"$(shell $(PKG_CONFIG) --modversion inih 2>/dev/null)"' \
 	$(LIBRARY_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -pthread $(HARDENING) \

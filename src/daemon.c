@@ -13,8 +13,8 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -97,8 +97,9 @@ static void
 decide_foreground(struct daemon *daemon, const struct arguments *arguments)
 {
 	const struct global_options *global = &daemon->config->global;
+	const char *notify_socket = getenv("NOTIFY_SOCKET");
 	bool must_stay = arguments->is_foreground || getpid() == 1 ||
-			 getenv("NOTIFY_SOCKET") != NULL;
+			 (notify_socket != NULL && notify_socket[0] != '\0');
 
 	daemon->is_foreground = must_stay || global->foreground != FOREGROUND_NO;
 	daemon->logs_to_stderr = daemon->is_foreground && global->foreground != FOREGROUND_QUIET;
@@ -114,7 +115,8 @@ prepare_log(const struct daemon *daemon)
 	int facility = global->debug.facility >= 0 ? global->debug.facility : LOG_DAEMON;
 
 	log_main.level = (enum log_level)global->debug.level;
-	memcpy(log_main.id, daemon->is_foreground ? "ui" : "main", sizeof "main");
+	(void)snprintf(log_main.id, sizeof log_main.id, "%s",
+		       daemon->is_foreground ? "ui" : "main");
 	if (global->use_syslog)
 		log_open_syslog(global->syslog_ident, facility);
 }
@@ -151,12 +153,34 @@ settle_in(struct daemon *daemon, struct err *err)
 	return daemon->has_pid_file;
 }
 
+static const char *
+signal_name(int number)
+{
+	switch (number) {
+	case SIGTERM:
+		return "SIGTERM";
+	case SIGINT:
+		return "SIGINT";
+	case SIGQUIT:
+		return "SIGQUIT";
+	case SIGHUP:
+		return "SIGHUP";
+	case SIGUSR1:
+		return "SIGUSR1";
+	case SIGUSR2:
+		return "SIGUSR2";
+	default:
+		return "a signal";
+	}
+}
+
 static void
 on_stop_signal(evutil_socket_t number, short what ATTR_UNUSED, void *arg)
 {
 	struct daemon *daemon = arg;
 
-	log_write(&log_main, LOG_LEVEL_NOTICE, "Received %s; terminating", strsignal((int)number));
+	log_write(&log_main, LOG_LEVEL_NOTICE, "Received %s; terminating",
+		  signal_name((int)number));
 	(void)event_base_loopbreak(daemon->base);
 }
 
@@ -165,7 +189,7 @@ on_idle_signal(evutil_socket_t number, short what ATTR_UNUSED, void *arg ATTR_UN
 {
 	log_write(&log_main, LOG_LEVEL_NOTICE,
 		  "Received %s, which has no effect in this version; restart to apply changes",
-		  strsignal((int)number));
+		  signal_name((int)number));
 }
 
 /* A signal that was ignored when we were started (nohup) stays ignored. */
@@ -342,6 +366,15 @@ close_all(struct daemon *daemon)
 		(void)unlink(daemon->config->global.pid);
 }
 
+/* How many clients so many descriptors allow; one at least. */
+static int
+room_for_clients(int descriptors)
+{
+	int room = (descriptors - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CLIENT;
+
+	return room > 0 ? room : 1;
+}
+
 /* From a valid configuration to a running daemon, and to its end. */
 static bool
 run(struct daemon *daemon, struct report *report)
@@ -350,8 +383,7 @@ run(struct daemon *daemon, struct report *report)
 	bool is_started = false;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	setup_set_room(daemon->setup,
-		       (process_set_limits() - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CLIENT);
+	setup_set_room(daemon->setup, room_for_clients(process_set_limits()));
 	prepare_log(daemon);
 	if (!open_listeners(daemon, report)) {
 		log_report(report, REPORT_ERROR, REPORT_ERROR);

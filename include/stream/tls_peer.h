@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 /*
  * Whom one TLS stream speaks to. It is the app data of every SSL here, so that OpenSSL's
@@ -18,6 +19,7 @@ struct tls_peer {
 	const char *host;              /* the endpoint's, borrowed; NULL for a unix socket */
 	struct tls_sessions *sessions; /* borrowed, the worker's; NULL: do not resume */
 	size_t endpoint;               /* which of the service's */
+	time_t verified_at; /* when the session that we offer began with a full handshake */
 
 	struct err *err; /* where a refusal is explained; set before each call into OpenSSL */
 	bool is_refused; /* the certificate was not accepted, and err says why */

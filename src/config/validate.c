@@ -2,10 +2,13 @@
 
 #include "base/identity.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "config/tls_options.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <openssl/ssl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -240,11 +243,30 @@ check_plain(const struct service *service, const struct location *defaults_at,
 	}
 }
 
+/* A port's name must be known here (services(5)); better to hear of it now than per client. */
+static void
+check_port_names(const struct address_list *list, const char *option, struct report *report)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct address *address = &list->items[i];
+		long ignored;
+		if (!address_is_unix(address) &&
+		    !text_to_long(address->port, 1, UINT16_MAX, &ignored) &&
+		    getservbyname(address->port, "tcp") == NULL)
+			report_add(report, REPORT_ERROR, address->at,
+				   "'%s' names the port '%.80s', which this system does not know; "
+				   "write its number",
+				   option, address->port);
+	}
+}
+
 static void
 check_addresses(const struct service *service, struct report *report)
 {
 	const struct service_options *options = &service->options;
 
+	check_port_names(&options->accept, "accept", report);
+	check_port_names(&options->connect, "connect", report);
 	/* A line with a bad address is an error of its own and counts as written. */
 	if (options->accept.count == 0 && !service_option_is_set(service, "accept"))
 		report_add(report, REPORT_ERROR, service->at,

@@ -1,5 +1,6 @@
 #include "stream/tls_context.h"
 
+#include "config/tls_options.h"
 #include "stream/tls_bio.h"
 #include "stream/tls_error.h"
 #include "stream/tls_identity.h"
@@ -30,13 +31,17 @@ check_setting(bool is_accepted, const char *option, const char *value,
 }
 
 static void
-set_versions(SSL_CTX *ssl, const struct service_options *options)
+set_versions(SSL_CTX *ssl, const struct service *service, struct report *report)
 {
+	const struct service_options *options = &service->options;
 	int min = options->ssl_version_min > 0 ? options->ssl_version_min : TLS1_2_VERSION;
 	int max = options->ssl_version_max > 0 ? options->ssl_version_max : 0; /* 0: the newest */
 
-	(void)SSL_CTX_set_min_proto_version(ssl, min);
-	(void)SSL_CTX_set_max_proto_version(ssl, max);
+	ERR_clear_error();
+	check_setting(SSL_CTX_set_min_proto_version(ssl, min) == 1, "sslVersionMin",
+		      tls_version_name(min), service, report);
+	check_setting(SSL_CTX_set_max_proto_version(ssl, max) == 1, "sslVersionMax",
+		      tls_version_name(max), service, report);
 }
 
 static void
@@ -160,7 +165,7 @@ tls_context_new(const struct service *service, X509_STORE **system_trust, struct
 		goto fail;
 	}
 
-	set_versions(context->ssl, &service->options);
+	set_versions(context->ssl, service, report);
 	set_algorithms(context->ssl, service, report);
 	set_flags(context->ssl, &service->options);
 	set_trust(context->ssl, service, system_trust, report);

@@ -27,6 +27,8 @@ advice(unsigned long code)
 		       "certificate: see ciphers, ciphersuites, curves, cert";
 	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
 		return "; the server wants a client certificate: see cert and key";
+	case SSL_R_LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED:
+		return "; TLS below 1.2 needs securityLevel = 0";
 	case SSL_R_DH_KEY_TOO_SMALL:
 		return "; see securityLevel";
 	default:

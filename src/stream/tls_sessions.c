@@ -10,6 +10,7 @@ struct kept_session {
 	struct list by_age;      /* in tls_sessions.oldest_first */
 	struct list by_endpoint; /* in tls_sessions.stacks[endpoint], youngest first */
 	SSL_SESSION *session;    /* owned */
+	time_t verified_at;
 };
 
 struct tls_sessions {
@@ -68,7 +69,8 @@ tls_sessions_free(struct tls_sessions *sessions)
 }
 
 void
-tls_sessions_put(struct tls_sessions *sessions, size_t endpoint, SSL_SESSION *session)
+tls_sessions_put(struct tls_sessions *sessions, size_t endpoint, SSL_SESSION *session,
+		 time_t verified_at)
 {
 	struct kept_session *kept = sessions->limit > 0 ? malloc(sizeof *kept) : NULL;
 
@@ -79,22 +81,25 @@ tls_sessions_put(struct tls_sessions *sessions, size_t endpoint, SSL_SESSION *se
 	if (sessions->count >= sessions->limit)
 		drop_oldest(sessions);
 	kept->session = session;
+	kept->verified_at = verified_at;
 	list_append(&sessions->oldest_first, &kept->by_age);
 	list_prepend(&sessions->stacks[endpoint], &kept->by_endpoint);
 	sessions->count++;
 }
 
 static bool
-is_usable(const struct tls_sessions *sessions, const SSL_SESSION *session)
+is_usable(const struct tls_sessions *sessions, const struct kept_session *kept)
 {
-	long age_s = (long)time(NULL) - (long)SSL_SESSION_get_time(session);
+	time_t now = time(NULL);
+	long ticket_age_s = (long)now - (long)SSL_SESSION_get_time(kept->session);
 
-	return age_s < sessions->timeout_s && age_s < SSL_SESSION_get_timeout(session) &&
-	       SSL_SESSION_is_resumable(session);
+	return now - kept->verified_at < sessions->timeout_s &&
+	       ticket_age_s < SSL_SESSION_get_timeout(kept->session) &&
+	       SSL_SESSION_is_resumable(kept->session);
 }
 
 SSL_SESSION *
-tls_sessions_take(struct tls_sessions *sessions, size_t endpoint)
+tls_sessions_take(struct tls_sessions *sessions, size_t endpoint, time_t *ret_verified_at)
 {
 	struct list *stack = &sessions->stacks[endpoint];
 
@@ -103,10 +108,11 @@ tls_sessions_take(struct tls_sessions *sessions, size_t endpoint)
 							  by_endpoint);
 		bool is_last = stack->next->next == stack;
 
-		if (!is_usable(sessions, youngest->session)) {
+		if (!is_usable(sessions, youngest)) {
 			SSL_SESSION_free(remove_entry(sessions, youngest));
 			continue;
 		}
+		*ret_verified_at = youngest->verified_at;
 		if (!is_last)
 			return remove_entry(sessions, youngest);
 		(void)SSL_SESSION_up_ref(youngest->session);
@@ -123,7 +129,8 @@ on_new_session(SSL *ssl, SSL_SESSION *session)
 
 	if (peer->sessions == NULL)
 		return 0;
-	tls_sessions_put(peer->sessions, peer->endpoint, session);
+	tls_sessions_put(peer->sessions, peer->endpoint, session,
+			 SSL_session_reused(ssl) ? peer->verified_at : time(NULL));
 	return 1;
 }
 

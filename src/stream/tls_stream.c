@@ -193,6 +193,8 @@ finish_handshake(struct tls_stream *tls, const struct err *err)
 
 	tls->on_done = NULL;
 	tls->read_waits_for = STREAM_READ;
+	/* The server's first bytes may have come in one piece with its Finished. */
+	tls->has_pending = SSL_has_pending(tls->ssl) == 1;
 	update_lower_interest(tls);
 	on_done(tls->on_done_arg, err);
 }
@@ -272,9 +274,10 @@ set_up_ssl(struct tls_stream *tls, const struct tls_stream_request *request)
 	if (is_name(sni) && SSL_set_tlsext_host_name(tls->ssl, sni) != 1)
 		return false;
 
-	SSL_SESSION *session = request->sessions == NULL
-				       ? NULL
-				       : tls_sessions_take(request->sessions, request->endpoint);
+	SSL_SESSION *session = NULL;
+	if (request->sessions != NULL)
+		session = tls_sessions_take(request->sessions, request->endpoint,
+					    &tls->peer.verified_at);
 	if (session != NULL) {
 		(void)SSL_set_session(tls->ssl, session);
 		SSL_SESSION_free(session);

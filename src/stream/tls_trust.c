@@ -33,25 +33,26 @@ is_hashed_name(const char *name)
 }
 
 /* Adds every hashed file of the folder; one that cannot be read is passed over, as OpenSSL
- * would. False, with errno set, when the folder itself cannot be read. */
-static bool
+ * would. Returns how many were read; -1, with errno set, when the folder cannot be. */
+static int
 add_directory(X509_STORE *store, const char *path)
 {
 	DIR *directory = opendir(path);
 	struct dirent *entry;
+	int count = 0;
 
 	if (directory == NULL)
-		return false;
+		return -1;
 	while ((entry = readdir(directory)) != NULL) {
 		if (!is_hashed_name(entry->d_name))
 			continue;
 		char *file = memory_format("%s/%s", path, entry->d_name);
-		(void)X509_STORE_load_file(store, file);
+		count += X509_STORE_load_file(store, file) == 1;
 		free(file);
 	}
 	(void)closedir(directory);
 	ERR_clear_error();
-	return true;
+	return count;
 }
 
 static const char *
@@ -98,39 +99,66 @@ load_file(X509_STORE *store, const struct service *service, const char *option, 
 	  struct report *report)
 {
 	struct err err;
-	int before = count_objects(store);
 
 	if (path == NULL)
 		return;
 	ERR_clear_error();
-	if (X509_STORE_load_file(store, path) != 1) {
-		(void)tls_error_set(&err, "cannot load %s '%s'", option, path);
-		report_add(report, REPORT_ERROR, service_option_at(service, option),
-			   "%s; it must be a readable PEM file", err.text);
-	} else if (count_objects(store) == before) {
-		report_add(report, REPORT_ERROR, service_option_at(service, option),
-			   "there is nothing new in %s '%s'", option, path);
-	}
+	if (X509_STORE_load_file(store, path) == 1)
+		return;
+	(void)tls_error_set(&err, "cannot load %s '%s'", option, path);
+	report_add(report, REPORT_ERROR, service_option_at(service, option),
+		   "%s; it must be a readable PEM file", err.text);
 }
 
 static void
 load_directory(X509_STORE *store, const struct service *service, const char *option,
 	       const char *path, struct report *report)
 {
-	int before = count_objects(store);
+	struct err err;
 
 	if (path == NULL)
 		return;
-	if (!add_directory(store, path)) {
-		struct err err;
+	int count = add_directory(store, path);
+	if (count < 0) {
 		(void)err_set_errno(&err, errno, "cannot read %s '%s'", option, path);
 		report_add(report, REPORT_ERROR, service_option_at(service, option), "%s",
 			   err.text);
-	} else if (count_objects(store) == before) {
+	} else if (count == 0) {
 		report_add(report, REPORT_ERROR, service_option_at(service, option),
 			   "no hashed file is in %s '%s'; run: openssl rehash '%s'", option, path,
 			   path);
 	}
+}
+
+/* Adds what one entry of a store holds; returns whether it was a certificate or a list. */
+static bool
+add_store_entry(X509_STORE *store, const OSSL_STORE_INFO *entry)
+{
+	switch (OSSL_STORE_INFO_get_type(entry)) {
+	case OSSL_STORE_INFO_CERT:
+		return X509_STORE_add_cert(store, OSSL_STORE_INFO_get0_CERT(entry)) == 1;
+	case OSSL_STORE_INFO_CRL:
+		return X509_STORE_add_crl(store, OSSL_STORE_INFO_get0_CRL(entry)) == 1;
+	default:
+		return false;
+	}
+}
+
+static int
+add_uri(X509_STORE *store, const char *uri)
+{
+	OSSL_STORE_CTX *source = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+	int count = 0;
+
+	while (source != NULL && !OSSL_STORE_eof(source)) {
+		OSSL_STORE_INFO *entry = OSSL_STORE_load(source);
+		if (entry == NULL)
+			break;
+		count += add_store_entry(store, entry);
+		OSSL_STORE_INFO_free(entry);
+	}
+	(void)OSSL_STORE_close(source);
+	return count;
 }
 
 /* CAstore: whatever URI OpenSSL's providers can open. */
@@ -143,11 +171,10 @@ load_uri(X509_STORE *store, const struct service *service, struct report *report
 	if (uri == NULL)
 		return;
 	ERR_clear_error();
-	if (X509_STORE_load_store(store, uri) != 1 || count_objects(store) == 0) {
-		(void)tls_error_set(&err, "cannot load CAstore '%s'", uri);
-		report_add(report, REPORT_ERROR, service_option_at(service, "CAstore"), "%s",
-			   err.text);
-	}
+	if (add_uri(store, uri) > 0)
+		return;
+	(void)tls_error_set(&err, "cannot load a certificate from CAstore '%s'", uri);
+	report_add(report, REPORT_ERROR, service_option_at(service, "CAstore"), "%s", err.text);
 }
 
 bool

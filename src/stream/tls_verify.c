@@ -68,42 +68,79 @@ has_right_subject(const struct tls_peer *peer, X509 *certificate)
 	return matches_host(certificate, peer->host);
 }
 
+/* One name of a certificate, as text; false for kinds that no option asks for. */
+static bool
+format_name(const GENERAL_NAME *name, char *out, size_t size)
+{
+	char address[INET6_ADDRSTRLEN];
+	const ASN1_STRING *text;
+
+	if (name->type == GEN_IPADD) {
+		const unsigned char *bytes = ASN1_STRING_get0_data(name->d.iPAddress);
+		int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
+		if (inet_ntop(family, bytes, address, sizeof address) == NULL)
+			return false;
+		(void)snprintf(out, size, "%s", address);
+		return true;
+	}
+	if (name->type != GEN_DNS && name->type != GEN_EMAIL)
+		return false;
+	text = name->type == GEN_DNS ? name->d.dNSName : name->d.rfc822Name;
+	(void)snprintf(out, size, "%.*s", ASN1_STRING_length(text),
+		       (const char *)ASN1_STRING_get0_data(text));
+	return true;
+}
+
 /* The names a certificate has, for the message that none of them is the right one. */
 static void
 list_names(X509 *certificate, char *out, size_t size)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	char name[NAME_SIZE];
 	size_t length = 0;
 
 	out[0] = '\0';
 	for (int i = 0; i < sk_GENERAL_NAME_num(names) && length + 1 < size; i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		if (name->type != GEN_DNS)
+		if (!format_name(sk_GENERAL_NAME_value(names, i), name, sizeof name))
 			continue;
-		int written = snprintf(out + length, size - length, "%s'%.*s'",
-				       length > 0 ? ", " : "", ASN1_STRING_length(name->d.dNSName),
-				       (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+		int written = snprintf(out + length, size - length, "%s'%s'",
+				       length > 0 ? ", " : "", name);
 		length += written > 0 ? (size_t)written : 0;
 	}
 	GENERAL_NAMES_free(names);
 	if (length == 0)
-		(void)snprintf(out, size, "no host name");
+		(void)snprintf(out, size, "nobody by name");
+}
+
+/* What was looked for: the first of the options that say so, or the endpoint's own name. */
+static void
+describe_wanted(const struct tls_peer *peer, char *out, size_t size)
+{
+	const struct service_options *options = peer->options;
+
+	if (options->check_host.count > 0)
+		(void)snprintf(out, size, "checkHost '%s'", options->check_host.items[0].text);
+	else if (options->check_ip.count > 0)
+		(void)snprintf(out, size, "checkIP '%s'", options->check_ip.items[0].text);
+	else if (options->check_email.count > 0)
+		(void)snprintf(out, size, "checkEmail '%s'", options->check_email.items[0].text);
+	else
+		(void)snprintf(out, size, "the name '%s'",
+			       peer->host != NULL ? peer->host : "(none)");
 }
 
 static void
 refuse_subject(struct tls_peer *peer, X509 *certificate)
 {
 	char names[NAME_SIZE];
-	const struct text_list *hosts = &peer->options->check_host;
-	const char *wanted = hosts->count > 0     ? hosts->items[0].text
-			     : peer->host != NULL ? peer->host
-						  : "checkIP or checkEmail";
+	char wanted[NAME_SIZE];
 
 	list_names(certificate, names, sizeof names);
+	describe_wanted(peer, wanted, sizeof wanted);
 	peer->is_refused = true;
 	(void)err_set(peer->err,
-		      "the server's certificate does not match the name '%s': it is for %s; if "
-		      "that is the right server, name it with checkHost",
+		      "the server's certificate does not match %s: it is for %s; if that is the "
+		      "right server, say so with checkHost",
 		      wanted, names);
 }
 
@@ -123,9 +160,11 @@ advice(int error)
 {
 	switch (error) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-		return "whoever runs the endpoint must renew it (is this machine's clock right?)";
+		return "it must be renewed, or this machine's clock is wrong; only verifyChain = no "
+		       "would let it pass, and any impostor with it";
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		return "is this machine's clock right?";
+		return "is this machine's clock right? only verifyChain = no would let it pass, and "
+		       "any impostor with it";
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 		return "to trust just this certificate, name it with CAfile and verifyPeer = yes";
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -134,7 +173,8 @@ advice(int error)
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 		return "the CA that issued it is not trusted here: name it with CAfile or CApath";
 	case X509_V_ERR_INVALID_PURPOSE:
-		return "the certificate was not issued for a TLS server";
+		return "it was not issued for a TLS server; only verifyChain = no would let it pass, and "
+		       "any impostor with it";
 	case X509_V_ERR_CERT_REVOKED:
 		return "it is on the list of CRLfile or CRLpath: whoever runs the endpoint must "
 		       "replace it";

@@ -100,7 +100,9 @@ try_next_endpoint(struct dial *dial, const struct err *err)
 		end(dial, err);
 		return;
 	}
-	log_write(dial->request.log, LOG_LEVEL_WARNING, "%s; trying the next endpoint", err->text);
+	log_write(dial->request.log, LOG_LEVEL_WARNING,
+		  "Service [%s]: %s; trying the next endpoint",
+		  dial->request.service->service->name, err->text);
 	set_state(dial, DIAL_RESOLVING);
 	event_active(&dial->kick, EV_TIMEOUT, 0);
 }

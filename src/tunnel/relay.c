@@ -36,6 +36,7 @@ struct relay {
 	struct direction to_client;
 	bool is_inspected; /* the client's first bytes have been looked at, or need not be */
 	bool is_over;
+	bool is_cut_short;          /* the server took no more while the client was still writing */
 	enum relay_end first_ended; /* which side said end-of-file first */
 	uint64_t moved_us;          /* when something moved last; kept while the timer is armed */
 	struct event timer;         /* idle_s or close_s */
@@ -127,6 +128,7 @@ on_write_failed(struct relay *relay, struct direction *direction, enum stream_re
 		end_broken(relay, direction->to, result, err);
 		return;
 	}
+	relay->is_cut_short = true;
 	buffer_done(&direction->pending);
 	set_state(direction,
 		  direction->state == DIRECTION_ENDING ? DIRECTION_DONE : DIRECTION_DISCARDING);
@@ -329,7 +331,10 @@ update(struct relay *relay)
 	if (relay->is_over)
 		return;
 	if (is_finished(relay)) {
-		end(relay, relay->first_ended, NULL);
+		struct err err = {{0}};
+		if (relay->is_cut_short)
+			(void)err_set(&err, "it took no more while the client was still writing");
+		end(relay, relay->first_ended, &err);
 		return;
 	}
 	if (is_reading(to_server))

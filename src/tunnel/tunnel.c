@@ -189,6 +189,15 @@ inspect_first_bytes(void *arg, const unsigned char *bytes, size_t length ATTR_UN
 			    "or rediss:// there, cachetunnel does the TLS");
 }
 
+/* The client is lost while the dial is still under way. */
+static void
+give_up(struct tunnel *tunnel, enum log_level level, const char *why)
+{
+	dial_free(tunnel->dial);
+	tunnel->dial = NULL;
+	end_unconnected(tunnel, level, why);
+}
+
 /* Until there is a server, one piece of what the client says is kept, so that a client that
  * leaves again is noticed, and so is one that speaks TLS. */
 static void
@@ -205,15 +214,14 @@ on_early_bytes(void *arg, struct stream *client, unsigned ready ATTR_UNUSED)
 	case STREAM_OK:
 		stream_set_interest(client, 0);
 		if (!inspect_first_bytes(tunnel, scratch->bytes, count, &err))
-			end_unconnected(tunnel, LOG_LEVEL_WARNING, err.text);
+			give_up(tunnel, LOG_LEVEL_WARNING, err.text);
 		else if (!buffer_append(&tunnel->early, scratch->bytes, count))
-			end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
+			give_up(tunnel, LOG_LEVEL_ERROR, "out of memory");
 		return;
 	case STREAM_EOF:
 	case STREAM_RESET:
 	case STREAM_FAILED:
-		end_unconnected(tunnel, LOG_LEVEL_NOTICE,
-				"the client left before the server had answered");
+		give_up(tunnel, LOG_LEVEL_NOTICE, "the client left before the server had answered");
 		return;
 	}
 }
