@@ -1,0 +1,187 @@
+"""Fixtures: certificates and servers for the session, daemons and peers for each test."""
+
+from __future__ import annotations
+
+import os
+import resource
+import tempfile
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from harness.certificates import Certificates
+from harness.daemon import Daemon, Service, binary_path
+from harness.namespace import Namespace
+from harness.peers import Peer
+from harness.process import become_subreaper
+from harness.redis_server import RedisServer
+from harness.waiting import is_sanitised
+
+TIMEOUT_S = 60
+HEAVY_TIMEOUT_S = 180
+REPLICA_PASSWORD = "correct-horse"
+
+LOGS = pytest.StashKey[list]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepares this process: descriptors for thousands of clients, and waiting for daemons."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    become_subreaper()
+    if os.path.exists(binary_path()) and is_sanitised(binary_path()):
+        os.environ.setdefault("CACHETUNNEL_TEST_DEADLINE_SCALE", "3")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives every test a time limit."""
+    scale = float(os.environ.get("CACHETUNNEL_TEST_DEADLINE_SCALE", "1"))
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            limit = HEAVY_TIMEOUT_S if item.get_closest_marker("heavy") else TIMEOUT_S
+            item.add_marker(pytest.mark.timeout(limit * scale))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Shows the daemons' logs with a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for number, daemon in enumerate(item.stash.get(LOGS, [])):
+            text = daemon.log()
+            if len(text) > 20000:
+                text = text[:8000] + "\n[…]\n" + text[-12000:]
+            report.sections.append((f"configuration {number}", daemon.config_file.read_text()))
+            report.sections.append((f"log of daemon {number}", text))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binary() -> str:
+    """The binary under test, which must have been built."""
+    path = binary_path()
+    if not os.path.exists(path):
+        pytest.exit(f"{path} does not exist: run make first, or set CACHETUNNEL_BINARY", 3)
+    return path
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A private authority and good and bad certificates."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def redis_tls(tmp_path_factory, certificates) -> Iterator[RedisServer]:
+    """A TLS redis-server, which is also the replica's primary. Tests use keys of their own."""
+    server = RedisServer(tmp_path_factory.mktemp("primary"), certificates, certificates.localhost)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_replica(tmp_path_factory, certificates, redis_tls) -> Iterator[RedisServer]:
+    """A TLS replica of redis_tls."""
+    options = ("--tls-replication", "yes", "--replicaof", "localhost", str(redis_tls.port))
+    directory = tmp_path_factory.mktemp("replica")
+    server = RedisServer(directory, certificates, certificates.localhost, options=options)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_mutual(tmp_path_factory, certificates) -> Iterator[RedisServer]:
+    """A TLS redis-server that insists on a client certificate."""
+    server = RedisServer(
+        tmp_path_factory.mktemp("mutual"),
+        certificates,
+        certificates.localhost,
+        options=("--tls-auth-clients", "yes"),
+    )
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_plain(tmp_path_factory, certificates) -> Iterator[RedisServer]:
+    """A redis-server without TLS."""
+    server = RedisServer(tmp_path_factory.mktemp("plain"), certificates)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons; each is stopped after the test, which checks how it ends."""
+    daemons = request.node.stash.setdefault(LOGS, [])
+
+    def start(*services: Service, **options) -> Daemon:
+        daemon = Daemon(tmp_path / f"daemon-{len(daemons)}", list(services), **options)
+        daemons.append(daemon)
+        return daemon.start()
+
+    yield start
+    errors = []
+    for daemon in daemons:
+        try:
+            daemon.stop()
+        except AssertionError as error:
+            errors.append(str(error))
+    assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Peer]]:
+    """Starts peers: Python servers, good or hostile."""
+    peers: list[Peer] = []
+
+    def start(*arguments, **options) -> Peer:
+        peers.append(Peer(*arguments, **options))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
+        peer.close()
+
+
+@pytest.fixture
+def to_redis(redis_tls: RedisServer, certificates: Certificates) -> Callable[..., Service]:
+    """Makes a service to the TLS redis-server, verified by the private authority."""
+
+    def make(name: str = "redis", **options) -> Service:
+        return Service(
+            name, **{"connect": redis_tls.address, "CAfile": certificates.ca_file, **options}
+        )
+
+    return make
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[Callable[..., Namespace]]:
+    """Makes private namespaces; skips the test where they are not permitted."""
+    made: list[Namespace] = []
+
+    def make(**options) -> Namespace:
+        made.append(Namespace(tmp_path / f"namespace-{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.close()
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user may enter and write, for daemons that drop privileges."""
+    with tempfile.TemporaryDirectory(prefix="cachetunnel-test-") as name:
+        path = Path(name)
+        path.chmod(0o777)
+        yield path
+
+
+@pytest.fixture
+def as_root() -> None:
+    """For tests that change users or roots."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")

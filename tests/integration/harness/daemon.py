@@ -1,0 +1,317 @@
+"""The daemon under test: its configuration file, its process, its log, and clients of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import redis
+
+from harness.client import Client
+from harness.ports import free_port, listening_ports
+from harness.process import is_alive
+from harness.waiting import deadline_scale, is_sanitised, wait_for
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+LOG_LINE = re.compile(
+    r"^\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d LOG(?P<level>[0-7])\[(?P<id>[^\]]*)\]: (?P<text>.*)$"
+)
+SANITIZER_REPORT = re.compile(
+    r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|UndefinedBehaviorSanitizer"
+)
+START_TIMEOUT_S = 15
+STOP_TIMEOUT_S = 15
+
+
+def binary_path() -> str:
+    """The binary under test: CACHETUNNEL_BINARY, or the one that `make` builds."""
+    path = os.environ.get("CACHETUNNEL_BINARY", "build/cachetunnel")
+    return str(REPOSITORY / path)
+
+
+def is_stand_in() -> bool:
+    """Whether stunnel runs in the daemon's place, to try the tests themselves."""
+    return Path(binary_path()).name.startswith("stunnel")
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without what changes the daemon's behaviour."""
+    unwanted = {"SSL_CERT_FILE", "SSL_CERT_DIR", "NOTIFY_SOCKET", "LISTEN_FDS", "OPENSSL_CONF"}
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
+class Service:
+    """A section. `accept` left out gets a free port on loopback at each start."""
+
+    def __init__(self, name: str, accept=None, **options):
+        self.name = name
+        self.options = options
+        self.accept = accept if accept is None or isinstance(accept, list) else [accept]
+        self.port = 0
+        if self.accept and not self.accept[0].startswith("/"):
+            self.port = int(self.accept[0].rsplit(":", 1)[-1])
+
+
+def _lines(options: dict) -> list[str]:
+    """`name = value` lines; a list repeats the option, None leaves it out."""
+    lines = []
+    for name, value in options.items():
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if item is not None:
+                lines.append(f"{name} = {item}")
+    return lines
+
+
+class Daemon:
+    """One run of the daemon."""
+
+    def __init__(
+        self,
+        directory: Path,
+        services: list[Service],
+        *,
+        globals: dict | None = None,
+        text: str | None = None,
+        env: dict | None = None,
+        prefix: tuple[str, ...] = (),
+        arguments: list[str] | None = None,
+        stderr: int | None = None,
+        expect_status: int = 0,
+        limits: dict[int, tuple[int, int]] | None = None,
+        ready=None,
+    ):
+        """`text` replaces the configuration as a whole; `ready` replaces the wait for ports."""
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.services = services
+        self.globals = {"foreground": "yes", "syslog": "no", "debug": 7, **(globals or {})}
+        self.text = text
+        self.prefix = prefix
+        self.arguments = arguments
+        self.config_file = directory / "cachetunnel.conf"
+        self.log_file = directory / "stderr.log"
+        self.expect_status = expect_status
+        self.ready = ready
+        self.limits = limits or {}
+        self._stderr = stderr
+        self._env = env or {}
+        self.process: subprocess.Popen | None = None
+        self.stopped = False
+
+    # Starting
+
+    def render(self) -> str:
+        """The configuration file's text, with a fresh port for each service that wants one."""
+        lines = _lines(self.globals)
+        taken = {service.port for service in self.services if service.accept}
+        for service in self.services:
+            accept = service.accept
+            if accept is None:
+                service.port = free_port(taken)
+                taken.add(service.port)
+                accept = [f"127.0.0.1:{service.port}"]
+            lines += ["", f"[{service.name}]", "client = yes"]
+            lines += _lines({"accept": accept, **service.options})
+            if is_stand_in() and not {"verifyChain", "verifyPeer", "verify"} & set(service.options):
+                lines.append("verifyChain = yes" if "CAfile" in service.options else "")
+        return "\n".join(lines) + "\n"
+
+    def environment(self) -> dict[str, str]:
+        """Ours, with sanitizer reports going to files that are looked at when it stops."""
+        env = clean_environment()
+        reports = f"log_path={self.directory}/sanitizer"
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+            own = "print_stacktrace=1" if name == "UBSAN_OPTIONS" else ""
+            env[name] = ":".join(filter(None, (env.get(name), own, reports)))
+        env.update(self._env)
+        return env
+
+    def command(self) -> list[str]:
+        """The command line."""
+        arguments = self.arguments
+        if arguments is None:
+            arguments = [str(self.config_file)]
+            if not is_stand_in():
+                arguments.insert(0, "-f")
+        return [*self.prefix, binary_path(), *arguments]
+
+    def start(self) -> "Daemon":
+        """Starts it and returns when it listens. A port taken meanwhile means another attempt."""
+        for _ in range(5):
+            self.config_file.write_text(
+                self.render() if self.text is None else self.text, encoding="utf-8"
+            )
+            self._spawn()
+            try:
+                outcome = wait_for(self._is_ready_or_dead, "the daemon listens", START_TIMEOUT_S)
+            except AssertionError:
+                self.kill()
+                raise
+            if outcome == "ready":
+                return self
+            if self.text is not None or not re.search("in use", self.log()):
+                break
+        self.stopped = True
+        raise AssertionError(
+            f"the daemon ended with status {self.process.returncode}:\n"
+            f"{self.log()}{self.sanitizer_reports(with_log=False)}"
+        )
+
+    def _spawn(self) -> None:
+        limits = self.limits
+
+        def set_limits() -> None:
+            for kind, values in limits.items():
+                resource.setrlimit(kind, values)
+
+        with open(self.log_file, "wb") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log if self._stderr is None else self._stderr,
+                env=self.environment(),
+                preexec_fn=set_limits if limits else None,
+                cwd=self.directory,
+            )
+
+    def _is_ready_or_dead(self) -> str:
+        if self.process.poll() is not None:
+            return "dead"
+        if self.ready is not None:
+            return "ready" if self.ready(self) else ""
+        return "ready" if self._all_listen() else ""
+
+    def _all_listen(self) -> bool:
+        wanted = {service.port for service in self.services if service.port}
+        paths = [
+            address
+            for service in self.services
+            for address in service.accept or []
+            if address.startswith("/")
+        ]
+        return wanted <= listening_ports(self.pid) and all(map(os.path.exists, paths))
+
+    # While it runs
+
+    @property
+    def pid(self) -> int:
+        """Its process id: the command's own, since prefixes exec."""
+        return self.process.pid
+
+    def port(self, name: str | None = None) -> int:
+        """The local port of the service, or of the first one."""
+        for service in self.services:
+            if name in (None, service.name):
+                return service.port
+        raise KeyError(name)
+
+    def connect(self, name: str | None = None, timeout: float = 15) -> Client:
+        """A raw connection to the service."""
+        address = ("127.0.0.1", self.port(name))
+        return Client(socket.create_connection(address, timeout * deadline_scale()))
+
+    def redis(self, name: str | None = None, **options) -> redis.Redis:
+        """A Redis client of the service; each command may take a while before it fails."""
+        options.setdefault("socket_timeout", 20 * deadline_scale())
+        return redis.Redis("127.0.0.1", self.port(name), **options)
+
+    def log(self) -> str:
+        """Everything it wrote to stderr so far."""
+        if not self.log_file.exists():
+            return ""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for_log(self, pattern: str, timeout: float = 10, count: int = 1) -> re.Match:
+        """Waits for the count-th match of the pattern; letters of either case are alike."""
+        regex = re.compile(pattern, re.IGNORECASE)
+
+        def found():
+            matches = list(regex.finditer(self.log()))
+            if len(matches) >= count:
+                return matches[count - 1]
+            if self.process.poll() is not None:
+                raise AssertionError(f"the daemon ended while waiting for {pattern!r}")
+            return None
+
+        return wait_for(found, f"log line {pattern!r}", timeout)
+
+    # Stopping
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> None:
+        """Asks it to stop and checks how it did."""
+        if self.stopped:
+            return
+        self.stopped = True
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            status = self.process.wait(STOP_TIMEOUT_S * deadline_scale())
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still runs {STOP_TIMEOUT_S} s after a signal") from None
+        self.check_sanitizers()
+        expected = self.expect_status
+        assert status == expected, f"exit status {status} instead of {expected}"
+
+    def kill(self) -> None:
+        """Ends it without ceremony."""
+        self.stopped = True
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def sanitizer_reports(self, with_log: bool = True) -> str:
+        """What sanitizers found, in their files or on stderr."""
+        texts = [path.read_text(errors="replace") for path in self.directory.glob("sanitizer.*")]
+        texts += [self.log()] if with_log else []
+        return "\n".join(text for text in texts if SANITIZER_REPORT.search(text))
+
+    def check_sanitizers(self) -> None:
+        """Fails when a sanitizer has reported anything."""
+        if is_sanitised(binary_path()):
+            reports = self.sanitizer_reports()
+            assert not reports, f"sanitizer report:\n{reports}"
+
+
+def run_command(
+    *arguments: str, stdin: str | None = None, env: dict | None = None, timeout: float = 20
+) -> subprocess.CompletedProcess:
+    """Runs the binary to its end: `check`, `--help`, a start that fails."""
+    return subprocess.run(
+        [binary_path(), *arguments],
+        input=stdin,
+        stdin=None if stdin is not None else subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout * deadline_scale(),
+        env={**clean_environment(), **(env or {})},
+        check=False,
+    )
+
+
+class DetachedDaemon:
+    """A daemon that left its parent, known by its pid file. We are its reaper (see process.py)."""
+
+    def __init__(self, pid_file: Path):
+        self.pid_file = pid_file
+        self.pid = int(pid_file.read_text(encoding="ascii"))
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Asks it to stop; returns its exit status."""
+        os.kill(self.pid, signal_number)
+        wait_for(lambda: not is_alive(self.pid), "the daemon ends", STOP_TIMEOUT_S)
+        _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def kill(self) -> None:
+        """For clean-up: whatever state it is in."""
+        if is_alive(self.pid):
+            os.kill(self.pid, signal.SIGKILL)
+            wait_for(lambda: not is_alive(self.pid), "the daemon is killed", STOP_TIMEOUT_S)
