@@ -124,7 +124,9 @@ ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -pthread $(HARDENING)
 ALL_LDFLAGS := -pthread $(HARDENING_LINK) $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
-say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+# With -s, only what is wrong is told.
+IS_SILENT := $(findstring s,$(firstword -$(MAKEFLAGS)))
+say = $(if $(V)$(IS_SILENT),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libcachetunnel.a

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 /*
@@ -271,7 +272,9 @@ set_up_ssl(struct tls_stream *tls, const struct tls_stream_request *request)
 	SSL_set_app_data(tls->ssl, &tls->peer);
 	if (options->verify_chain || options->verify_peer)
 		tls_verify_attach(tls->ssl);
-	if (is_name(sni) && SSL_set_tlsext_host_name(tls->ssl, sni) != 1)
+	/* As SSL_set_tlsext_host_name(), whose cast drops the const; OpenSSL copies the name. */
+	if (is_name(sni) && SSL_ctrl(tls->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME,
+				     TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)sni) != 1)
 		return false;
 
 	SSL_SESSION *session = NULL;

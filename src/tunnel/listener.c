@@ -4,6 +4,7 @@
 #include "base/identity.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "tunnel/socket_setup.h"
 
 #include <errno.h>
@@ -176,14 +177,17 @@ is_repeated(const struct addrinfo *found, const struct addrinfo *item)
 static void
 open_inet(struct listener *listener, const struct address *address, struct report *report)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
 	size_t before = listener->count;
 	int last_error = 0;
 	char name[SOCKET_NAME_SIZE];
 	struct err err = {{0}};
 
-	int failure = getaddrinfo(address_host(address), address->port, &hints, &found);
+	/* Loopback needs no lookup: no host at all means just that (RFC 3493, 6.1). */
+	bool is_loopback = text_equal_nocase(address_host(address), "localhost");
+	int failure = getaddrinfo(is_loopback ? NULL : address->host, address->port, &hints,
+				  &found);
 	if (failure != 0) {
 		report_add(report, REPORT_ERROR, address->at, "cannot look up accept = %s: %s",
 			   address_format(address, name, sizeof name), gai_strerror(failure));

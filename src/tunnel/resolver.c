@@ -91,6 +91,8 @@ resolver_new(struct event_base *base)
 	/* Asking in random letter cases is meant against forged answers. Certificates protect us
 	 * better, and some home routers drop such questions. */
 	(void)evdns_base_set_option(resolver->dns, "randomize-case", "0");
+	/* Once even if there is no such file: then localhost is known all the same. */
+	(void)evdns_base_load_hosts(resolver->dns, hosts_path);
 	read_changed_files(resolver);
 	return resolver;
 }

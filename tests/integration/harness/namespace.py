@@ -65,7 +65,7 @@ class Namespace:
     @property
     def prefix(self) -> tuple[str, ...]:
         """Goes before a command to run it inside."""
-        return ("nsenter", f"--target={self._holder.pid}", "--mount", "--net")
+        return ("nsenter", f"--target={self._holder.pid}", "--root", "--mount", "--net")
 
     def run(self, *command: str, **options) -> subprocess.CompletedProcess:
         """Runs a command inside, to its end."""
