@@ -30,6 +30,10 @@ bool address_parse(const char *text, struct address *ret_address, struct err *er
 
 void address_done(struct address *address);
 
+/* Whether `text` may be a host alone: a name, or an IP address without brackets. One that begins
+ * with '-' is none: programs would take it for an option. */
+bool address_is_host(const char *text) ATTR_MUST_CHECK;
+
 static inline bool
 address_is_unix(const struct address *address)
 {

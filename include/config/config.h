@@ -1,6 +1,7 @@
 #ifndef CACHETUNNEL_CONFIG_CONFIG_H
 #define CACHETUNNEL_CONFIG_CONFIG_H
 
+#include "config/bastion.h"
 #include "config/location.h"
 #include "config/options.h"
 #include "config/report.h"
@@ -11,7 +12,8 @@
 /*
  * A whole configuration: read, validated, and never changed afterwards, so that any thread may
  * read it. It is reference-counted: a tunnel keeps the one it began with, whatever a reload does.
- * Nothing here touches the network or reads certificates; that is tls_context's part.
+ * Nothing here touches the network or reads certificates and keys; that is for the layers above.
+ * Only an ssh alias is looked up by running `ssh -G` (config/ssh_alias.h).
  */
 
 struct service {
@@ -19,6 +21,9 @@ struct service {
 	struct location at; /* its section's line */
 	size_t index;       /* its place in the configuration */
 	struct service_options options;
+
+	/* What to hop through on the way to the endpoint, of the same configuration; NULL: none. */
+	const struct bastion *bastion;
 
 	/* For each row of service_options_table, the line that set it last; file NULL: default. */
 	struct location *set_at;
@@ -30,6 +35,8 @@ struct config {
 	struct location *global_set_at; /* as in struct service, for global_options_table */
 	struct service **services;
 	size_t service_count;
+	struct bastion **bastions; /* sections first, in their order; then those of other origin */
+	size_t bastion_count;
 	/* The rest is config.c's own. */
 	struct config_private *own;
 };

@@ -8,10 +8,11 @@
 #include <stdint.h>
 
 /*
- * Our rows, and the structs that they fill. Two tables: global options, legal before the first
- * section only, and service options, legal in a section and, as defaults for all of them, before
- * the first. Where both tables have a name (debug, setuid, setgid, maxClients), it is the global
- * one before the first section and the service's inside.
+ * Our rows, and the structs that they fill. Two tables here (a third, of bastion options, is in
+ * config/bastion.h): global options, legal before the first section only, and service options,
+ * legal in a section and, as defaults for all of them, before the first. Where both tables have
+ * a name (debug, setuid, setgid, maxClients), it is the global one before the first section and
+ * the service's inside.
  *
  * To add an option: a field in the struct here, a row in src/config/options.c, an entry in
  * man/cachetunnel.conf.5 and conf/cachetunnel.conf (`make lint` insists), and the code that
@@ -98,6 +99,7 @@ struct service_options {
 	struct address_list accept;
 	struct address_list connect;
 	int failover;    /* enum failover */
+	char *bastion;   /* as written; struct service has what it means; NULL: none */
 	char *local;     /* numeric source address or a name for one; NULL: the system's choice */
 	int max_clients; /* 0: no limit of its own */
 

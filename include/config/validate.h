@@ -20,4 +20,8 @@ void validate_service(struct service *service, const struct location *defaults_a
 /* What concerns the services together: that there is one, their names, their addresses. */
 void validate_services(const struct config *config, struct report *report);
 
+/* What concerns bastions, once references to them are resolved. Takes `via` out of a bastion
+ * where it leads in a circle, so that nobody who follows it is caught. */
+void validate_bastions(struct config *config, struct report *report);
+
 #endif

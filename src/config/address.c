@@ -41,6 +41,14 @@ is_ipv6(const char *host)
 	return inet_pton(AF_INET6, digits, &ignored) == 1;
 }
 
+bool
+address_is_host(const char *text)
+{
+	if (*text == '\0' || *text == '-' || strlen(text) > HOST_LENGTH_MAX)
+		return false;
+	return is_ipv6(text) || consists_of(text, LETTERS DIGITS "-._%");
+}
+
 static bool
 check_port(const char *port, const char *shown, struct err *err)
 {

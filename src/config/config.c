@@ -1,8 +1,9 @@
 #include "config/config.h"
 
 #include "base/memory.h"
-#include "base/text.h"
 #include "config/array.h"
+#include "config/bastions.h"
+#include "config/filler.h"
 #include "config/source.h"
 #include "config/validate.h"
 
@@ -14,95 +15,27 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SHOWN_SIZE = 60 };
-
 struct config_private {
 	atomic_size_t references;
 	struct source *source; /* keeps the names of the files */
 };
 
-/* Fills one struct from the assignments of one or two sections. */
-struct filler {
-	const struct option_table *table;
-	void *target;
-	struct location *set_at;  /* for each row, over all sections */
-	struct location *seen_at; /* for each row, within the section */
-};
-
-static const struct option_table *const both_tables[] = {
+static const struct option_table *const all_tables[] = {
 	&service_options_table,
 	&global_options_table,
+	&bastion_options_table,
 };
 
-static struct location *
-new_locations(const struct option_table *table)
-{
-	return memory_zero(table->count * sizeof(struct location));
-}
-
+/* An option that neither the service's nor the global table has. */
 static void
-report_unknown(const struct assignment *item, struct report *report)
+report_stranger(const struct assignment *item, struct report *report)
 {
-	char value[SHOWN_SIZE];
-	const char *nearest = option_suggest(both_tables, ARRAY_LENGTH(both_tables), item->name);
-	const struct option_row *row = NULL;
-
-	if (nearest == NULL) {
+	if (option_find(&bastion_options_table, item->name) != NULL)
 		report_add(report, REPORT_ERROR, item->at,
-			   "unknown option '%s' in \"%s = %s\"; 'cachetunnel --options' lists all",
-			   item->name, item->name, text_escape(value, sizeof value, item->value));
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_LENGTH(both_tables) && row == NULL; i++)
-		row = option_find(both_tables[i], nearest);
-	bool is_secret = row != NULL && (row->flags & OPTION_SECRET) != 0;
-	report_add(report, REPORT_ERROR, item->at,
-		   "unknown option '%s' in \"%s = %s\"; did you mean '%s'?", item->name, item->name,
-		   is_secret ? "..." : text_escape(value, sizeof value, item->value), nearest);
-}
-
-/* Warns when the row was set in the same section before, and remembers it. */
-static void
-note_repeat(struct filler *filler, const struct option_row *row, const struct assignment *item,
-	    struct report *report)
-{
-	struct location *seen = &filler->seen_at[row - filler->table->rows];
-
-	if (seen->file != NULL && (row->flags & OPTION_CUMULATIVE) == 0)
-		report_add(report, REPORT_WARNING, item->at,
-			   "'%s' replaces what %.256s:%u says; remove one of the two", row->name,
-			   seen->file, seen->line);
-	*seen = item->at;
-}
-
-/* Applies one assignment. False when it is an error, which has been reported. */
-static bool
-fill_one(struct filler *filler, const struct option_row *row, const struct assignment *item,
-	 struct report *report)
-{
-	struct err err;
-
-	note_repeat(filler, row, item, report);
-	if (row->treatment != OPTION_HONOURED && option_is_harmless(row, item->value))
-		return true;
-	switch (row->treatment) {
-	case OPTION_NOTED:
-		report_add(report, REPORT_NOTE, item->at, "'%s' has no effect here: %s", row->name,
-			   row->help);
-		return true;
-	case OPTION_REFUSED:
-		report_add(report, REPORT_ERROR, item->at, "'%s' is not supported: %s", row->name,
-			   row->help);
-		return false;
-	case OPTION_HONOURED:
-		break;
-	}
-	/* A bad value was written all the same: nobody shall say that the option is missing. */
-	filler->set_at[row - filler->table->rows] = item->at;
-	if (option_set(row, item->value, item->at, filler->target, &err))
-		return true;
-	report_add(report, REPORT_ERROR, item->at, "option '%s': %s", row->name, err.text);
-	return false;
+			   "'%s' is a bastion's option; move it into a section [bastion NAME]",
+			   item->name);
+	else
+		filler_report_unknown(all_tables, ARRAY_LENGTH(all_tables), item, report);
 }
 
 /* What stands above the first section: global options, and defaults for the services, which
@@ -115,7 +48,7 @@ fill_globals(struct config *config, struct section *section, struct filler *defa
 		.table = &global_options_table,
 		.target = &config->global,
 		.set_at = config->global_set_at,
-		.seen_at = new_locations(&global_options_table),
+		.seen_at = filler_new_locations(&global_options_table),
 	};
 
 	for (size_t i = 0; i < section->count; i++) {
@@ -128,10 +61,10 @@ fill_globals(struct config *config, struct section *section, struct filler *defa
 			row = option_find(defaults->table, item->name);
 		}
 		if (row == NULL)
-			report_unknown(item, report);
+			report_stranger(item, report);
 		else
-			is_default = fill_one(filler, row, item, report) && filler == defaults &&
-				     row->treatment == OPTION_HONOURED;
+			is_default = filler_apply(filler, row, item, report) &&
+				     filler == defaults && row->treatment == OPTION_HONOURED;
 		if (!is_default) {
 			free(item->name);
 			item->name = NULL;
@@ -161,21 +94,21 @@ fill_service(struct service *service, const struct section *section, struct repo
 		.table = &service_options_table,
 		.target = &service->options,
 		.set_at = service->set_at,
-		.seen_at = new_locations(&service_options_table),
+		.seen_at = filler_new_locations(&service_options_table),
 	};
 
 	for (size_t i = 0; i < section->count; i++) {
 		const struct assignment *item = &section->items[i];
 		const struct option_row *row = option_find(filler.table, item->name);
 		if (row != NULL)
-			(void)fill_one(&filler, row, item, report);
+			(void)filler_apply(&filler, row, item, report);
 		else if (option_find(&global_options_table, item->name) != NULL)
 			report_add(report, REPORT_ERROR, item->at,
 				   "'%s' is not valid inside a section; move it above the first "
 				   "[section]",
 				   item->name);
 		else
-			report_unknown(item, report);
+			report_stranger(item, report);
 	}
 	free(filler.seen_at);
 }
@@ -187,7 +120,7 @@ new_service(const struct section *section)
 
 	service->name = memory_copy_text(section->name);
 	service->at = section->at;
-	service->set_at = new_locations(&service_options_table);
+	service->set_at = filler_new_locations(&service_options_table);
 	option_set_defaults(&service_options_table, &service->options);
 	return service;
 }
@@ -201,39 +134,54 @@ free_service(struct service *service)
 	free(service);
 }
 
+static void
+add_service(struct config *config, const struct section *section, const struct service *trial,
+	    struct report *report)
+{
+	struct service *service = new_service(section);
+
+	service->index = config->service_count;
+	config->services = array_make_room(config->services, config->service_count,
+					   sizeof(struct service *));
+	config->services[config->service_count++] = service;
+	memcpy(service->set_at, trial->set_at,
+	       service_options_table.count * sizeof *service->set_at);
+	replay_defaults(&config->own->source->sections[0], service);
+	fill_service(service, section, report);
+	validate_service(service, trial->set_at, report);
+}
+
 /* Turns what the files say into the configuration. */
 static void
 build(struct config *config, struct report *report)
 {
 	struct source *source = config->own->source;
 	struct section *globals = &source->sections[0];
+	struct bastions *bastions = bastions_new(config, report);
 	/* Never used for a tunnel: it only tells good defaults from bad ones. */
 	struct service *trial = new_service(globals);
 	struct filler defaults = {
 		.table = &service_options_table,
 		.target = &trial->options,
 		.set_at = trial->set_at,
-		.seen_at = new_locations(&service_options_table),
+		.seen_at = filler_new_locations(&service_options_table),
 	};
 
 	option_set_defaults(&global_options_table, &config->global);
 	fill_globals(config, globals, &defaults, report);
 	validate_global(config, report);
 	for (size_t i = 1; i < source->count; i++) {
-		struct service *service = new_service(&source->sections[i]);
-		service->index = config->service_count;
-		config->services = array_make_room(config->services, config->service_count,
-						   sizeof(struct service *));
-		config->services[config->service_count++] = service;
-		memcpy(service->set_at, trial->set_at,
-		       service_options_table.count * sizeof *service->set_at);
-		replay_defaults(globals, service);
-		fill_service(service, &source->sections[i], report);
-		validate_service(service, trial->set_at, report);
+		if (bastions_is_section(source->sections[i].name))
+			bastions_add_section(bastions, &source->sections[i]);
+		else
+			add_service(config, &source->sections[i], trial, report);
 	}
+	bastions_resolve(bastions);
 	validate_services(config, report);
+	validate_bastions(config, report);
 	free(defaults.seen_at);
 	free_service(trial);
+	bastions_free(bastions);
 	source_forget_sections(source);
 }
 
@@ -245,7 +193,7 @@ load(const char *name, FILE *stream, struct report *report)
 	struct config *config = memory_zero(sizeof *config);
 
 	config->path = memory_copy_text(name);
-	config->global_set_at = new_locations(&global_options_table);
+	config->global_set_at = filler_new_locations(&global_options_table);
 	config->own = memory_zero(sizeof *config->own);
 	atomic_init(&config->own->references, 1);
 	config->own->source = source_new(report);
@@ -297,6 +245,9 @@ config_unref(struct config *config)
 	for (size_t i = 0; i < config->service_count; i++)
 		free_service(config->services[i]);
 	free(config->services);
+	for (size_t i = 0; i < config->bastion_count; i++)
+		bastions_free_one(config->bastions[i]);
+	free(config->bastions);
 	option_clear_all(&global_options_table, &config->global);
 	free(config->global_set_at);
 	source_free(config->own->source);
@@ -323,12 +274,26 @@ service_option_at(const struct service *service, const char *name)
 }
 
 struct location
+bastion_option_at(const struct bastion *bastion, const char *name)
+{
+	const struct location *at = find_location(&bastion_options_table, bastion->set_at, name);
+
+	return at->file != NULL ? *at : bastion->at;
+}
+
+struct location
 config_option_at(const struct config *config, const char *name)
 {
 	const struct location *at = find_location(&global_options_table, config->global_set_at,
 						  name);
 
 	return at->file != NULL ? *at : (struct location){.file = config->path};
+}
+
+bool
+bastion_option_is_set(const struct bastion *bastion, const char *name)
+{
+	return find_location(&bastion_options_table, bastion->set_at, name)->file != NULL;
 }
 
 bool

@@ -224,6 +224,16 @@ check_tls(struct service *service, struct report *report)
 			   "'sni' must be a host name; SERVICE:PATTERN is for TLS servers");
 }
 
+/* Whether the option was written for this service, rather than inherited from above. */
+static bool
+is_its_own(const struct service *service, const struct location *defaults_at, size_t index)
+{
+	const struct location *at = &service->set_at[index];
+
+	return at->file != NULL &&
+	       (at->file != defaults_at[index].file || at->line != defaults_at[index].line);
+}
+
 static void
 check_plain(const struct service *service, const struct location *defaults_at,
 	    struct report *report)
@@ -233,10 +243,8 @@ check_plain(const struct service *service, const struct location *defaults_at,
 	for (size_t i = 0; i < ARRAY_LENGTH(tls_only); i++) {
 		const struct option_row *row = option_find(&service_options_table, tls_only[i]);
 		size_t index = (size_t)(row - service_options_table.rows);
-		const struct location *at = &service->set_at[index];
-		if (at->file != NULL &&
-		    (at->file != defaults_at[index].file || at->line != defaults_at[index].line))
-			report_add(report, REPORT_WARNING, *at,
+		if (is_its_own(service, defaults_at, index))
+			report_add(report, REPORT_WARNING, service->set_at[index],
 				   "'%s' is about TLS, and service '%.80s' has 'plain = yes'; "
 				   "remove one of the two",
 				   row->name, service->name);
@@ -280,6 +288,21 @@ check_addresses(const struct service *service, struct report *report)
 			   service->name);
 }
 
+/* The bastion opens the connection to the endpoint, from wherever it is. */
+static void
+check_local(const struct service *service, const struct location *defaults_at,
+	    struct report *report)
+{
+	const struct option_row *row = option_find(&service_options_table, "local");
+
+	if (service->options.bastion != NULL &&
+	    is_its_own(service, defaults_at, (size_t)(row - service_options_table.rows)))
+		report_add(report, REPORT_WARNING, service_option_at(service, "local"),
+			   "'local' has no effect, because service '%.80s' goes through a bastion; "
+			   "remove it",
+			   service->name);
+}
+
 void
 validate_service(struct service *service, const struct location *defaults_at, struct report *report)
 {
@@ -289,6 +312,7 @@ validate_service(struct service *service, const struct location *defaults_at, st
 		report_add(report, REPORT_ERROR, service->at,
 			   "the section has no name; write one between '[' and ']'");
 	check_addresses(service, report);
+	check_local(service, defaults_at, report);
 	check_owner(options->setuid, service_option_at(service, "setuid"), options->setgid,
 		    service_option_at(service, "setgid"), report);
 	settle_verification(service);

@@ -89,6 +89,19 @@ try_reader(const uint8_t *data, size_t size)
 	(void)fclose(stream);
 }
 
+/* Every way ends, whatever the file says. */
+static void
+check_bastion(const struct config *config, size_t index, bool is_good)
+{
+	const struct bastion *bastion = config->bastions[index];
+	size_t hops = 0;
+
+	expect(bastion->index == index);
+	expect(!is_good || bastion->options.host != NULL);
+	for (const struct bastion *hop = bastion; hop != NULL; hop = hop->via)
+		expect(hops++ < config->bastion_count);
+}
+
 static void
 try_config(const uint8_t *data, size_t size)
 {
@@ -96,16 +109,18 @@ try_config(const uint8_t *data, size_t size)
 	struct config *config = config_load_fd(open_input(data, size), report);
 	const struct report_entry *entry;
 
-	bool is_good = report_count(report, REPORT_ERROR) == 0;
-
 	expect(config != NULL);
+	bool is_good = report_count(report, REPORT_ERROR) == 0;
 	for (size_t i = 0; (entry = report_get(report, i)) != NULL; i++) {
 		for (const char *letter = entry->text; *letter != '\0'; letter++)
 			expect(*letter >= ' ' && *letter <= '~');
 	}
+	for (size_t i = 0; i < config->bastion_count; i++)
+		check_bastion(config, i, is_good);
 	for (size_t i = 0; is_good && i < config->service_count; i++) {
 		const struct service *service = config->services[i];
 		expect(service->index == i);
+		expect((service->bastion != NULL) == (service->options.bastion != NULL));
 		expect(service->options.accept.count > 0 && service->options.connect.count > 0);
 		expect(service->options.client || service->options.plain);
 	}
@@ -118,6 +133,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size > INPUT_SIZE_MAX || includes_a_folder(data, size))
 		return 0;
+	/* No program is run: an alias is an error here. What is read does not depend on whose
+	 * home this is. */
+	expect(setenv("CACHETUNNEL_SSH", "/no/such/program", 1) == 0);
+	expect(setenv("HOME", "/home/fuzzer", 1) == 0);
 	try_reader(data, size);
 	try_config(data, size);
 	return 0;

@@ -58,6 +58,7 @@ static const struct parse_case service_cases[] = {
 	{"accept", "127.0.0.1:6379", KIND_ADDRESSES, AT(accept), 0, "a:0", "between 1 and 65535"},
 	{"connect", "cache.example.com:6379", KIND_ADDRESSES, AT(connect), 0, "a.b", "HOST:PORT"},
 	{"failover", "rr", KIND_INT, AT(failover), FAILOVER_RR, "random", "prio or rr"},
+	{"bastion", "u@h", KIND_TEXT, AT(bastion), 0, "", "empty"},
 	{"local", "10.0.0.1", KIND_TEXT, AT(local), 0, "", "empty"},
 	{"maxClients", "5", KIND_INT, AT(max_clients), 5, "many", "whole number"},
 	{"sni", "cache.example.com", KIND_TEXT, AT(sni), 0, NULL, NULL},
