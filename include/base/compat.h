@@ -40,6 +40,13 @@ enum { COMPAT_TCP_KEEPINTVL = TCP_KEEPINTVL, COMPAT_TCP_KEEPCNT = TCP_KEEPCNT };
 enum { COMPAT_TCP_KEEPINTVL = -1, COMPAT_TCP_KEEPCNT = -1 };
 #endif
 
+/* Makes TCP give up a connection whose bytes nobody has acknowledged for so long; where the
+ * system cannot, keepalive does it later. */
+void compat_set_user_timeout(int fd, int timeout_s);
+
+/* Acknowledges at once what has arrived, this time; harmless where the system cannot. */
+void compat_acknowledge_now(int fd);
+
 /* A new stream socket, non-blocking and closed on exec; -1 with errno set on failure. */
 int compat_socket(int family);
 
@@ -49,6 +56,15 @@ int compat_accept(int listener, struct sockaddr_storage *ret_peer, socklen_t *pe
 
 /* A pipe, both ends non-blocking and closed on exec. False with errno set on failure. */
 bool compat_pipe(int ret_ends[2]) ATTR_MUST_CHECK;
+
+/* Two connected stream sockets, both non-blocking and closed on exec. False with errno set on
+ * failure. */
+bool compat_socket_pair(int ret_ends[2]) ATTR_MUST_CHECK;
+
+/* Closes the descriptors from `first` on. For a child between fork() and exec: calls nothing
+ * but what is safe there. Where the kernel cannot do it in one call, those above 65535 are left
+ * to close-on-exec. */
+void compat_close_from(int first);
 
 /* How many processors are there for us; at least 1. */
 int compat_processor_count(void);

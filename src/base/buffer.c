@@ -24,19 +24,23 @@ buffer_append(struct buffer *buffer, const void *bytes, size_t length)
 	if (length == 0)
 		return true;
 
-	if (buffer->start > 0) {
+	if (length > SIZE_MAX - buffer->end)
+		return false;
+	if (buffer->end + length > buffer->capacity && buffer->start > 0) {
 		memmove(buffer->data, buffer_head(buffer), buffer_length(buffer));
 		buffer->end -= buffer->start;
 		buffer->start = 0;
 	}
-	if (length > SIZE_MAX - buffer->end)
-		return false;
 	if (buffer->end + length > buffer->capacity) {
-		unsigned char *grown = realloc(buffer->data, buffer->end + length);
+		/* Exact at first, because many are filled once; then by doubling. */
+		size_t needed = buffer->end + length;
+		size_t doubled = buffer->capacity <= SIZE_MAX / 2 ? buffer->capacity * 2 : needed;
+		size_t capacity = needed > doubled ? needed : doubled;
+		unsigned char *grown = realloc(buffer->data, capacity);
 		if (grown == NULL)
 			return false;
 		buffer->data = grown;
-		buffer->capacity = buffer->end + length;
+		buffer->capacity = capacity;
 	}
 	memcpy(buffer->data + buffer->end, bytes, length);
 	buffer->end += length;

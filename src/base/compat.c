@@ -1,10 +1,12 @@
-#define _GNU_SOURCE /* accept4(), pipe2(), setgroups() */
+#define _GNU_SOURCE /* accept4(), pipe2(), setgroups(), syscall() */
 
 #include "base/compat.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -26,6 +28,12 @@ bool
 compat_pipe(int ret_ends[2])
 {
 	return pipe2(ret_ends, O_NONBLOCK | O_CLOEXEC) == 0;
+}
+
+bool
+compat_socket_pair(int ret_ends[2])
+{
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret_ends) == 0;
 }
 
 #else
@@ -61,19 +69,88 @@ compat_accept(int listener, struct sockaddr_storage *ret_peer, socklen_t *peer_l
 		accept(listener, (struct sockaddr *)ret_peer, peer_length));
 }
 
+static bool
+private_nonblocking_or_none(const int ends[2])
+{
+	if (make_private_nonblocking(ends[0]) && make_private_nonblocking(ends[1]))
+		return true;
+	int saved = errno;
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	errno = saved;
+	return false;
+}
+
 bool
 compat_pipe(int ret_ends[2])
 {
-	if (pipe(ret_ends) != 0)
-		return false;
-	if (make_private_nonblocking(ret_ends[0]) && make_private_nonblocking(ret_ends[1]))
-		return true;
-	(void)close(ret_ends[0]);
-	(void)close(ret_ends[1]);
+	return pipe(ret_ends) == 0 && private_nonblocking_or_none(ret_ends);
+}
+
+bool
+compat_socket_pair(int ret_ends[2])
+{
+	return socketpair(AF_UNIX, SOCK_STREAM, 0, ret_ends) == 0 &&
+	       private_nonblocking_or_none(ret_ends);
+}
+
+#endif
+
+#ifdef SYS_close_range
+
+/* The call is there since Linux 5.9, and its wrapper since glibc 2.34 only. */
+static bool
+close_range_from(int first)
+{
+	return syscall(SYS_close_range, (unsigned)first, ~0U, 0) == 0;
+}
+
+#else
+
+static bool
+close_range_from(int first ATTR_UNUSED)
+{
 	return false;
 }
 
 #endif
+
+void
+compat_close_from(int first)
+{
+	enum { MOST = 65536 };
+	struct rlimit limit;
+
+	if (close_range_from(first))
+		return;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > MOST)
+		limit.rlim_cur = MOST;
+	for (int fd = first; fd < (int)limit.rlim_cur; fd++)
+		(void)close(fd);
+}
+
+void
+compat_set_user_timeout(int fd, int timeout_s)
+{
+#ifdef TCP_USER_TIMEOUT
+	unsigned timeout_ms = (unsigned)timeout_s * 1000;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+#else
+	(void)fd;
+	(void)timeout_s;
+#endif
+}
+
+void
+compat_acknowledge_now(int fd)
+{
+#ifdef TCP_QUICKACK
+	int on = 1;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+#else
+	(void)fd;
+#endif
+}
 
 int
 compat_processor_count(void)

@@ -1,5 +1,7 @@
 #include "stream/socket_stream.h"
 
+#include "base/compat.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -12,6 +14,7 @@ struct socket_stream {
 	int fd;               /* owned */
 	struct event on_read; /* both persistent */
 	struct event on_write;
+	bool acknowledges_at_once;
 	unsigned registered; /* enum stream_interest that the two events stand for now */
 };
 
@@ -49,12 +52,15 @@ classify_errno(int error, const char *doing, struct err *err)
 static enum stream_result
 socket_read(struct stream *stream, void *into, size_t size, size_t *ret_count, struct err *err)
 {
-	ssize_t count = recv(from_stream(stream)->fd, into, size, 0);
+	struct socket_stream *socket = from_stream(stream);
+	ssize_t count = recv(socket->fd, into, size, 0);
 
 	if (count == 0)
 		return STREAM_EOF;
 	if (count < 0)
 		return classify_errno(errno, "reading failed", err);
+	if (socket->acknowledges_at_once)
+		compat_acknowledge_now(socket->fd);
 	*ret_count = (size_t)count;
 	return STREAM_OK;
 }
@@ -165,4 +171,10 @@ socket_stream_new(struct event_base *base, int fd)
 	(void)event_assign(&socket->on_read, base, fd, EV_READ | EV_PERSIST, on_event, socket);
 	(void)event_assign(&socket->on_write, base, fd, EV_WRITE | EV_PERSIST, on_event, socket);
 	return &socket->stream;
+}
+
+void
+socket_stream_acknowledge_at_once(struct stream *stream)
+{
+	from_stream(stream)->acknowledges_at_once = true;
 }

@@ -149,7 +149,9 @@ tls_shutdown(struct stream *stream, struct err *err)
 static bool
 tls_has_pending(const struct stream *stream)
 {
-	return from_const_stream(stream)->has_pending;
+	const struct tls_stream *tls = from_const_stream(stream);
+
+	return tls->has_pending || stream_has_pending(tls->lower);
 }
 
 static void

@@ -1,0 +1,226 @@
+#include "ssh/credentials.h"
+
+#include "base/memory.h"
+#include "base/terminal.h"
+#include "base/text.h"
+#include "ssh/private_key.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SECRET_SIZE = 1024, ASK_TIMES = 3 };
+
+struct ssh_credentials {
+	const struct bastion *bastion;   /* borrowed */
+	struct ssh_identity *identities; /* owned */
+	size_t count;
+	char *user;     /* owned */
+	char *password; /* owned, wiped; NULL: none */
+};
+
+static void
+free_secret(char *secret)
+{
+	if (secret != NULL)
+		OPENSSL_cleanse(secret, strlen(secret));
+	free(secret);
+}
+
+/* The first line of a file, which is how passphrases and passwords are kept. */
+static char *
+read_secret(const struct bastion *bastion, const char *option, const char *path,
+	    struct report *report)
+{
+	char line[SECRET_SIZE];
+	FILE *file;
+	char *secret = NULL;
+
+	if (path == NULL)
+		return NULL;
+	file = fopen(path, "r");
+	if (file == NULL) {
+		report_add(report, REPORT_ERROR, bastion_option_at(bastion, option),
+			   "cannot open %s '%s': %s", option, path, strerror(errno));
+		return NULL;
+	}
+	(void)setvbuf(file, NULL, _IONBF, 0); /* no copy of it stays in a buffer of stdio's */
+	if (fgets(line, sizeof line, file) != NULL) {
+		line[strcspn(line, "\r\n")] = '\0';
+		secret = memory_copy_text(line);
+	} else {
+		report_add(report, REPORT_ERROR, bastion_option_at(bastion, option),
+			   "%s '%s' is empty", option, path);
+	}
+	OPENSSL_cleanse(line, sizeof line);
+	(void)fclose(file);
+	return secret;
+}
+
+/* As ssh: a certificate lies beside its key. */
+static void
+add_certificate(struct ssh_credentials *credentials, const struct text_item *file,
+		struct private_key *key, struct report *report)
+{
+	char *path = memory_format("%s-cert.pub", file->text);
+	struct err err;
+
+	if (access(path, F_OK) == 0 && !private_key_load_certificate(key, path, &err))
+		report_add(report, REPORT_WARNING,
+			   file->at.file != NULL ? file->at : credentials->bastion->at,
+			   "%s; the key is used without it", err.text);
+	free(path);
+}
+
+/* Asks at the terminal, where there is one, for what unlocks a key. */
+static struct private_key *
+unlock_by_asking(const char *path, enum private_key_failure *failure, struct err *err)
+{
+	char question[ERR_TEXT_SIZE];
+	char passphrase[SECRET_SIZE];
+	struct private_key *key = NULL;
+
+	(void)snprintf(question, sizeof question, "Passphrase for %s: ", path);
+	for (int i = 0; i < ASK_TIMES && key == NULL; i++) {
+		if (!terminal_ask_secret(question, passphrase, sizeof passphrase))
+			break;
+		key = private_key_load(path, passphrase, failure, err);
+		if (key == NULL && *failure != PRIVATE_KEY_WRONG_PASSPHRASE)
+			break;
+	}
+	OPENSSL_cleanse(passphrase, sizeof passphrase);
+	return key;
+}
+
+static void
+add_identity(struct ssh_credentials *credentials, const struct text_item *file,
+	     const char *passphrase, struct report *report)
+{
+	enum private_key_failure failure = PRIVATE_KEY_FAILED;
+	bool is_default = file->at.file == NULL;
+	bool may_be_in_agent = is_default && ssh_credentials_agent(credentials) != NULL;
+	struct err err;
+	struct private_key *key = private_key_load(file->text, passphrase, &failure, &err);
+
+	if (key == NULL && failure == PRIVATE_KEY_NEEDS_PASSPHRASE && !may_be_in_agent)
+		key = unlock_by_asking(file->text, &failure, &err);
+	if (key != NULL) {
+		add_certificate(credentials, file, key, report);
+		credentials->identities = memory_grow(credentials->identities,
+						      credentials->count + 1,
+						      sizeof *credentials->identities);
+		credentials->identities[credentials->count++] =
+			(struct ssh_identity){.path = file->text, .key = key};
+		return;
+	}
+	/* A default file that is not there, or that an agent is to unlock, is nobody's mistake. */
+	if (is_default &&
+	    (failure == PRIVATE_KEY_MISSING || failure == PRIVATE_KEY_NEEDS_PASSPHRASE))
+		return;
+	report_add(report, is_default ? REPORT_WARNING : REPORT_ERROR,
+		   is_default ? credentials->bastion->at : file->at, "%s%s", err.text,
+		   failure == PRIVATE_KEY_NEEDS_PASSPHRASE
+			   ? "; write passphraseFile, or load it into an agent (ssh-add)"
+			   : "");
+}
+
+static const char *
+user_name(const struct bastion_options *options)
+{
+	const struct passwd *self = options->user == NULL ? getpwuid(geteuid()) : NULL;
+
+	if (options->user != NULL)
+		return options->user;
+	return self != NULL ? self->pw_name : "root";
+}
+
+/* A file that somebody wrote down and that is not there is a mistake, unless it is to be made. */
+static void
+check_known_hosts(const struct bastion *bastion, struct report *report)
+{
+	const struct text_list *files = &bastion->options.known_hosts;
+
+	for (size_t i = 0; i < files->count; i++) {
+		const struct text_item *file = &files->items[i];
+		if (file->at.file != NULL && access(file->text, R_OK) != 0 &&
+		    bastion->options.host_key_check != HOST_KEY_CHECK_ACCEPT_NEW)
+			report_add(report, REPORT_WARNING, file->at,
+				   "cannot read knownHosts '%s': %s", file->text, strerror(errno));
+	}
+}
+
+struct ssh_credentials *
+ssh_credentials_load(const struct bastion *bastion, struct report *report)
+{
+	const struct bastion_options *options = &bastion->options;
+	struct ssh_credentials *credentials = memory_zero(sizeof *credentials);
+	char *passphrase = read_secret(bastion, "passphraseFile", options->passphrase_file, report);
+
+	credentials->bastion = bastion;
+	credentials->user = memory_copy_text(user_name(options));
+	credentials->password = read_secret(bastion, "passwordFile", options->password_file,
+					    report);
+	for (size_t i = 0; i < options->identity_file.count; i++)
+		add_identity(credentials, &options->identity_file.items[i], passphrase, report);
+	free_secret(passphrase);
+	check_known_hosts(bastion, report);
+	if (credentials->count == 0 && credentials->password == NULL &&
+	    ssh_credentials_agent(credentials) == NULL)
+		report_add(report, REPORT_WARNING, bastion->at,
+			   "bastion '%.80s' has nothing to log in with: no key file, no agent "
+			   "(SSH_AUTH_SOCK), no passwordFile; write identityFile",
+			   bastion->name);
+	return credentials;
+}
+
+void
+ssh_credentials_free(struct ssh_credentials *credentials)
+{
+	if (credentials == NULL)
+		return;
+	for (size_t i = 0; i < credentials->count; i++)
+		private_key_free(credentials->identities[i].key);
+	free(credentials->identities);
+	free_secret(credentials->password);
+	free(credentials->user);
+	free(credentials);
+}
+
+size_t
+ssh_credentials_count(const struct ssh_credentials *credentials)
+{
+	return credentials->count;
+}
+
+const struct ssh_identity *
+ssh_credentials_get(const struct ssh_credentials *credentials, size_t index)
+{
+	return &credentials->identities[index];
+}
+
+const char *
+ssh_credentials_user(const struct ssh_credentials *credentials)
+{
+	return credentials->user;
+}
+
+const char *
+ssh_credentials_password(const struct ssh_credentials *credentials)
+{
+	return credentials->password;
+}
+
+const char *
+ssh_credentials_agent(const struct ssh_credentials *credentials)
+{
+	const char *configured = credentials->bastion->options.identity_agent;
+	const char *inherited = getenv("SSH_AUTH_SOCK");
+
+	if (configured != NULL)
+		return text_equal_nocase(configured, "none") ? NULL : configured;
+	return inherited != NULL && inherited[0] != '\0' ? inherited : NULL;
+}

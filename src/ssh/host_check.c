@@ -1,0 +1,272 @@
+#include "ssh/host_check.h"
+
+#include "config/bastion.h"
+#include "ssh/known_hosts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ALGORITHM_SIZE = 64, LIST_SIZE = 256, DEFAULT_PORT = 22 };
+
+/* In the order of preference. RSA last, and only where nothing else is known: libssh2 1.10
+ * verifies it with SHA-1 only, which current servers no longer offer. */
+static const struct {
+	enum host_key_type type;
+	const char *name;
+} methods[] = {
+	{HOST_KEY_ED25519, "ssh-ed25519"},
+	{HOST_KEY_ECDSA_256, "ecdsa-sha2-nistp256"},
+	{HOST_KEY_ECDSA_384, "ecdsa-sha2-nistp384"},
+	{HOST_KEY_ECDSA_521, "ecdsa-sha2-nistp521"},
+	{HOST_KEY_RSA, "rsa-sha2-512"},
+	{HOST_KEY_RSA, "rsa-sha2-256"},
+	{HOST_KEY_RSA, "ssh-rsa"},
+};
+
+enum {
+	WITHOUT_RSA = HOST_KEY_ED25519 | HOST_KEY_ECDSA_256 | HOST_KEY_ECDSA_384 |
+		      HOST_KEY_ECDSA_521,
+};
+
+static const char *
+looked_up_name(const struct bastion *bastion)
+{
+	const struct bastion_options *options = &bastion->options;
+
+	return options->host_key_alias != NULL ? options->host_key_alias : options->host;
+}
+
+/* An alias stands for host and port. */
+static unsigned
+looked_up_port(const struct bastion *bastion)
+{
+	return bastion->options.host_key_alias != NULL ? DEFAULT_PORT
+						       : (unsigned)bastion->options.port;
+}
+
+/* Reads every file. From one that cannot be read nothing is known, and `err` says so; it is empty
+ * otherwise. */
+static struct known_hosts *
+read_files(const struct bastion *bastion, struct err *err)
+{
+	const struct text_list *files = &bastion->options.known_hosts;
+	struct known_hosts *hosts = known_hosts_new();
+
+	err->text[0] = '\0';
+	for (size_t i = 0; hosts != NULL && i < files->count; i++) {
+		struct err unreadable;
+		if (!known_hosts_read(hosts, files->items[i].text, NULL, &unreadable))
+			*err = unreadable;
+	}
+	return hosts;
+}
+
+static unsigned
+known_types(const struct bastion *bastion)
+{
+	struct err ignored;
+	struct known_hosts *hosts = read_files(bastion, &ignored);
+	unsigned types = 0;
+
+	if (hosts != NULL)
+		types = known_hosts_types(hosts, looked_up_name(bastion), looked_up_port(bastion));
+	known_hosts_free(hosts);
+	return types;
+}
+
+static bool
+is_among(const char *name, const char *const *names, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+host_check_prefer(const struct bastion *bastion, LIBSSH2_SESSION *ssh)
+{
+	unsigned types = known_types(bastion);
+	const char **supported = NULL;
+	char list[LIST_SIZE] = "";
+	int length = 0;
+
+	if (types == 0 || bastion->options.host_key.count > 0)
+		types = WITHOUT_RSA;
+	int count = libssh2_session_supported_algs(ssh, LIBSSH2_METHOD_HOSTKEY, &supported);
+	/* Names that this libssh2 does not know are left out here: 1.10 takes them out itself by
+	 * copying overlapping memory. */
+	for (size_t i = 0; i < ARRAY_LENGTH(methods); i++) {
+		if ((types & methods[i].type) != 0 && is_among(methods[i].name, supported, count))
+			length += snprintf(list + length, sizeof list - (size_t)length, "%s%s",
+					   length > 0 ? "," : "", methods[i].name);
+	}
+	if (count > 0)
+		libssh2_free(ssh, supported);
+	/* Without any of them libssh2's own list stays, and the handshake's failure will tell. */
+	if (length > 0)
+		(void)libssh2_session_method_pref(ssh, LIBSSH2_METHOD_HOSTKEY, list);
+}
+
+static bool
+is_pinned(const struct bastion *bastion, const char *fingerprint)
+{
+	const struct text_list *pins = &bastion->options.host_key;
+
+	for (size_t i = 0; i < pins->count; i++) {
+		if (strcmp(pins->items[i].text, fingerprint) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+accept_new(const struct bastion *bastion, struct host_key key, const char *fingerprint,
+	   const struct log_scope *log, struct err *err)
+{
+	const struct text_list *files = &bastion->options.known_hosts;
+
+	if (files->count == 0)
+		return err_set(err, "there is no knownHosts file to add the host key to");
+	if (!known_hosts_append(files->items[0].text, looked_up_name(bastion),
+				looked_up_port(bastion), key, err))
+		return false;
+	log_write(log, LOG_LEVEL_WARNING,
+		  "bastion '%s': the host key %s was unknown and is now in '%s' (hostKeyCheck = "
+		  "accept-new)",
+		  bastion->name, fingerprint, files->items[0].text);
+	return true;
+}
+
+static bool
+refuse(const struct bastion *bastion, const struct host_key_finding *finding, const char *algorithm,
+       const char *fingerprint, struct err *err)
+{
+	const char *name = looked_up_name(bastion);
+
+	switch (finding->verdict) {
+	case HOST_KEY_CHANGED:
+		return err_set(err,
+			       "the host key of '%s' has CHANGED: it shows %s %s, and %s knows %s; "
+			       "somebody may be listening. If the key was changed on purpose, "
+			       "remove that line",
+			       name, algorithm, fingerprint, finding->place, finding->known);
+	case HOST_KEY_REVOKED:
+		return err_set(err, "the host key of '%s', %s %s, is revoked by %s", name,
+			       algorithm, fingerprint, finding->place);
+	case HOST_KEY_OTHER_TYPE:
+		return err_set(err,
+			       "the host key of '%s', %s %s, is unknown: other types of its keys "
+			       "are known (%s), this one is not; add it with ssh-keyscan, after "
+			       "comparing its fingerprint",
+			       name, algorithm, fingerprint, finding->place);
+	case HOST_KEY_CERTIFICATE_ONLY:
+		return err_set(err,
+			       "'%s' is known by a @cert-authority line only (%s), which is not "
+			       "supported; add its key, %s %s, or pin it with hostKey",
+			       name, finding->place, algorithm, fingerprint);
+	case HOST_KEY_UNKNOWN:
+	case HOST_KEY_KNOWN:
+		break;
+	}
+	return err_set(
+		err,
+		"the host key of '%s', %s %s, is unknown; compare the fingerprint, then add "
+		"the key (ssh-keyscan -p %d %s) to a knownHosts file, or pin it with hostKey",
+		name, algorithm, fingerprint, bastion->options.port, name);
+}
+
+/* As ssh does: a key that is known for the name without a port is good for any port, while a
+ * different key without a port says nothing about another port. */
+static struct host_key_finding
+find_key(const struct bastion *bastion, const struct known_hosts *hosts, struct host_key key)
+{
+	const char *name = looked_up_name(bastion);
+	unsigned port = looked_up_port(bastion);
+	struct host_key_finding finding = known_hosts_check(hosts, name, port, key);
+
+	if (finding.verdict == HOST_KEY_UNKNOWN && port != DEFAULT_PORT) {
+		struct host_key_finding plain = known_hosts_check(hosts, name, DEFAULT_PORT, key);
+		if (plain.verdict == HOST_KEY_KNOWN || plain.verdict == HOST_KEY_REVOKED)
+			return plain;
+	}
+	return finding;
+}
+
+static bool
+check_key(const struct bastion *bastion, struct host_key key, const struct log_scope *log,
+	  struct err *err)
+{
+	char fingerprint[HOST_KEY_FINGERPRINT_SIZE];
+	char algorithm[ALGORITHM_SIZE];
+	struct err unreadable;
+	struct known_hosts *hosts;
+	struct host_key_finding finding;
+
+	(void)host_key_fingerprint(key, fingerprint, sizeof fingerprint);
+	(void)host_key_algorithm(key, algorithm, sizeof algorithm);
+	if (bastion->options.host_key.count > 0) {
+		if (is_pinned(bastion, fingerprint))
+			return true;
+		return err_set(err,
+			       "the host key of '%s' is %s %s, and hostKey allows only %s; if that "
+			       "is another key of the same server, pin the %s one as well",
+			       looked_up_name(bastion), algorithm, fingerprint,
+			       bastion->options.host_key.items[0].text, algorithm);
+	}
+	hosts = read_files(bastion, &unreadable);
+	if (hosts == NULL)
+		return err_set(err, "out of memory");
+	finding = find_key(bastion, hosts, key);
+	known_hosts_free(hosts);
+
+	if (finding.verdict == HOST_KEY_KNOWN)
+		return true;
+	if (bastion->options.host_key_check == HOST_KEY_CHECK_NO &&
+	    finding.verdict != HOST_KEY_REVOKED) {
+		log_write(log, LOG_LEVEL_WARNING,
+			  "bastion '%s': its host key, %s %s, is not checked (hostKeyCheck = no)",
+			  bastion->name, algorithm, fingerprint);
+		return true;
+	}
+	if (bastion->options.host_key_check == HOST_KEY_CHECK_ACCEPT_NEW &&
+	    finding.verdict == HOST_KEY_UNKNOWN)
+		return accept_new(bastion, key, fingerprint, log, err);
+	(void)refuse(bastion, &finding, algorithm, fingerprint, err);
+	if (unreadable.text[0] != '\0')
+		(void)err_wrap(err, "%s", unreadable.text);
+	return false;
+}
+
+bool
+host_check(const struct bastion *bastion, LIBSSH2_SESSION *ssh, const struct log_scope *log,
+	   struct err *err)
+{
+	size_t length = 0;
+	int type = 0;
+	const char *blob = libssh2_session_hostkey(ssh, &length, &type);
+	struct host_key key = {.blob = (const unsigned char *)blob, .length = length};
+
+	if (blob == NULL)
+		return err_set(err, "the server showed no host key");
+	return check_key(bastion, key, log, err);
+}
+
+void
+host_check_explain_no_common(const struct bastion *bastion, const char *greeting, struct err *err)
+{
+	if (known_types(bastion) == HOST_KEY_RSA)
+		(void)err_set(err,
+			      "no common algorithm: only an RSA key of '%s' is known, and this "
+			      "libssh2 (%s) takes RSA host keys with SHA-1 only, which '%s' does "
+			      "not offer; add its ed25519 key: ssh-keyscan -t ed25519 -p %d %s",
+			      looked_up_name(bastion), LIBSSH2_VERSION, greeting,
+			      bastion->options.port, bastion->options.host);
+	else
+		(void)err_set(err,
+			      "no common algorithm for the key exchange, the host key, the cipher "
+			      "or the MAC with '%s'; libssh2 %s needs one of curve25519-sha256 or "
+			      "ecdh-sha2-*, ssh-ed25519 or ecdsa, aes*-ctr, and hmac-sha2-*",
+			      greeting, LIBSSH2_VERSION);
+}

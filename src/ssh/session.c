@@ -1,0 +1,491 @@
+#include "ssh/session.h"
+
+#include "base/clock.h"
+#include "config/bastion.h"
+#include "ssh/host_check.h"
+#include "ssh/session_internal.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const state_names[] = {
+	[SSH_SESSION_GREETING] = "greeting",
+	[SSH_SESSION_LOGIN] = "login",
+	[SSH_SESSION_READY] = "ready",
+	[SSH_SESSION_ENDED] = "ended",
+};
+
+static const struct bastion_options *
+options_of(const struct ssh_session *session)
+{
+	return &session->request.bastion->options;
+}
+
+static void
+arm_timer(struct ssh_session *session, int seconds)
+{
+	struct timeval timeout = {.tv_sec = seconds};
+
+	(void)event_del(&session->timer);
+	if (seconds > 0)
+		(void)event_add(&session->timer, &timeout);
+}
+
+static void
+set_state(struct ssh_session *session, enum ssh_session_state state)
+{
+	assert(state > session->state);
+	log_write(session->request.log, LOG_LEVEL_DEBUG, "bastion '%s': session %s -> %s",
+		  session->request.bastion->name, state_names[session->state], state_names[state]);
+	session->state = state;
+}
+
+void
+ssh_session_flush_later(struct ssh_session *session)
+{
+	if (session->state != SSH_SESSION_ENDED)
+		event_active(&session->turn, EV_TIMEOUT, 0);
+}
+
+void
+ssh_session_go_on_later(struct ssh_session *session)
+{
+	session->must_step = true;
+	ssh_session_flush_later(session);
+}
+
+/* The session is over; `why` is filled. Those above are told, and hold dead streams. */
+static void
+end(struct ssh_session *session, bool is_refused)
+{
+	ssh_session_ready_cb *on_ready = session->on_ready;
+	ssh_session_lost_cb *on_lost = session->on_lost;
+
+	if (session->state == SSH_SESSION_ENDED)
+		return;
+	set_state(session, SSH_SESSION_ENDED);
+	(void)event_del(&session->timer);
+	(void)event_del(&session->turn);
+	stream_set_interest(session->lower, 0);
+	ssh_channel_wake_all(session);
+	session->on_ready = NULL;
+	session->on_lost = NULL;
+	if (on_ready != NULL)
+		on_ready(session->arg, &session->why, is_refused);
+	else if (on_lost != NULL)
+		on_lost(session->arg, &session->why);
+}
+
+/* What libssh2 says of its last failure; its text is sticky, so only right after one. */
+static void
+set_library_error(struct ssh_session *session, const char *doing, int result)
+{
+	char *text = NULL;
+
+	(void)libssh2_session_last_error(session->ssh, &text, NULL, 0);
+	(void)err_set(&session->why, "%s: %s (libssh2 error %d)", doing,
+		      text != NULL && text[0] != '\0' ? text : "no reason given", result);
+}
+
+static bool
+is_no_ssh(const struct ssh_session *session)
+{
+	return session->first_line[0] != '\0' && strncmp(session->first_line, "SSH-", 4) != 0;
+}
+
+static void
+explain_no_ssh(struct ssh_session *session)
+{
+	(void)err_set(&session->why,
+		      "what answers is no SSH server: it said '%s'; is the port right?",
+		      session->first_line);
+}
+
+/* The stream below has ended: says in what. */
+static void
+explain_lower_end(struct ssh_session *session)
+{
+	if (session->state == SSH_SESSION_GREETING && is_no_ssh(session))
+		explain_no_ssh(session);
+	else if (session->state == SSH_SESSION_GREETING)
+		(void)err_wrap(&session->why, "during the SSH handshake");
+	else if (session->state == SSH_SESSION_LOGIN)
+		(void)err_wrap(&session->why, "during the login");
+}
+
+static void
+explain_failed_greeting(struct ssh_session *session, int result)
+{
+	if (is_no_ssh(session))
+		explain_no_ssh(session);
+	else if (result == LIBSSH2_ERROR_KEX_FAILURE ||
+		 result == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
+		host_check_explain_no_common(session->request.bastion, session->first_line,
+					     &session->why);
+	else
+		set_library_error(session, "the SSH handshake failed", result);
+}
+
+static void
+start_login(struct ssh_session *session)
+{
+	if (!host_check(session->request.bastion, session->ssh, session->request.log,
+			&session->why)) {
+		end(session, true);
+		return;
+	}
+	session->login = ssh_login_new(session);
+	if (session->login == NULL) {
+		(void)err_set(&session->why, "out of memory");
+		end(session, false);
+		return;
+	}
+	set_state(session, SSH_SESSION_LOGIN);
+	arm_timer(session, options_of(session)->timeout_login_s);
+}
+
+static void
+step_greeting(struct ssh_session *session)
+{
+	bool had_banner = libssh2_session_banner_get(session->ssh) != NULL;
+	int result = libssh2_session_handshake(session->ssh, session->unused_fd);
+
+	if (result == 0) {
+		start_login(session);
+	} else if (result != LIBSSH2_ERROR_EAGAIN) {
+		explain_failed_greeting(session, result);
+		end(session, false);
+	} else if (!had_banner && libssh2_session_banner_get(session->ssh) != NULL) {
+		arm_timer(session, options_of(session)->timeout_key_exchange_s);
+	}
+}
+
+static void
+step_login(struct ssh_session *session)
+{
+	ssh_session_ready_cb *on_ready = session->on_ready;
+
+	assert(on_ready != NULL); /* it is called when the login ends, and that only once */
+	switch (ssh_login_step(session->login, &session->why)) {
+	case STREAM_AGAIN:
+		return;
+	case STREAM_OK:
+		ssh_login_free(session->login);
+		session->login = NULL;
+		set_state(session, SSH_SESSION_READY);
+		arm_timer(session, options_of(session)->alive_interval_s);
+		session->on_ready = NULL;
+		on_ready(session->arg, NULL, false);
+		return;
+	case STREAM_EOF:
+	case STREAM_RESET:
+	case STREAM_FAILED:
+		end(session, true);
+		return;
+	}
+}
+
+/* Channels that we are done with go when the server has closed them too. */
+static void
+step_closing(struct ssh_session *session)
+{
+	struct list *next;
+
+	for (struct list *link = session->closing.next; link != &session->closing; link = next) {
+		struct closing_channel *closing = LIST_ITEM(link, struct closing_channel, link);
+		next = link->next;
+		if (libssh2_channel_free(closing->channel) == LIBSSH2_ERROR_EAGAIN)
+			continue;
+		list_remove(&closing->link);
+		free(closing);
+	}
+}
+
+/* Makes libssh2 read what has arrived even while nobody wants to read a channel: reading no
+ * bytes at all does that, and sorts the packets to their channels. */
+static void
+drive(struct ssh_session *session)
+{
+	LIBSSH2_CHANNEL *any = ssh_channel_any(session);
+	char nothing;
+
+	if (any != NULL)
+		(void)libssh2_channel_read(any, &nothing, 0);
+}
+
+static void
+step_ready(struct ssh_session *session)
+{
+	ssh_open_step(session);
+	drive(session);
+	step_closing(session);
+	ssh_channel_wake_all(session);
+}
+
+static void
+step(struct ssh_session *session)
+{
+	switch (session->state) {
+	case SSH_SESSION_GREETING:
+		step_greeting(session);
+		return;
+	case SSH_SESSION_LOGIN:
+		step_login(session);
+		return;
+	case SSH_SESSION_READY:
+		step_ready(session);
+		return;
+	case SSH_SESSION_ENDED:
+		return;
+	}
+}
+
+/* Steps until libssh2 makes no more of what has arrived. */
+static void
+step_all(struct ssh_session *session)
+{
+	size_t before;
+
+	session->must_step = false;
+	do {
+		enum ssh_session_state state = session->state;
+		before = buffer_length(&session->in);
+		step(session);
+		/* A new state begins with something to send. */
+		if (session->state != state && session->state != SSH_SESSION_ENDED)
+			step(session);
+	} while (session->state != SSH_SESSION_ENDED && buffer_length(&session->in) > 0 &&
+		 buffer_length(&session->in) < before);
+}
+
+/* Goes on as far as possible, writes, and derives what to wait for. */
+static void
+run_turn(struct ssh_session *session)
+{
+	if (session->must_step)
+		step_all(session);
+	if (session->state == SSH_SESSION_ENDED)
+		return;
+	bool was_full = ssh_transport_is_full(session);
+	ssh_transport_flush(session);
+	if (session->has_lower_ended) {
+		explain_lower_end(session);
+		end(session, false);
+		return;
+	}
+	if (was_full && !ssh_transport_is_full(session))
+		ssh_channel_wake_all(session);
+	stream_set_interest(session->lower,
+			    STREAM_READ | (buffer_length(&session->out) > 0 ? STREAM_WRITE : 0U));
+}
+
+static void
+on_answer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	ssh_open_answer(arg);
+}
+
+static void
+on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct ssh_session *session = arg;
+
+	if (stream_has_pending(session->lower))
+		ssh_transport_read(session);
+	run_turn(session);
+}
+
+static void
+on_lower_ready(void *arg, struct stream *lower ATTR_UNUSED, unsigned ready)
+{
+	struct ssh_session *session = arg;
+
+	if (ready & STREAM_READ)
+		ssh_transport_read(session);
+	run_turn(session);
+}
+
+/* No keepalive of SSH's own asks for a reply here: libssh2 would keep every reply for ever. */
+static bool
+has_died(struct ssh_session *session)
+{
+	if (session->received_us >= session->probed_us)
+		session->unanswered = 0;
+	else
+		session->unanswered++;
+	session->probed_us = clock_now_us();
+	return session->unanswered > 0 && session->unanswered >= options_of(session)->alive_count;
+}
+
+static void
+on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct ssh_session *session = arg;
+
+	switch (session->state) {
+	case SSH_SESSION_GREETING:
+		if (libssh2_session_banner_get(session->ssh) == NULL)
+			(void)err_set(&session->why,
+				      "nothing that looks like SSH came within %d s "
+				      "(TIMEOUTbanner); is the port right?",
+				      options_of(session)->timeout_banner_s);
+		else
+			(void)err_set(&session->why,
+				      "the key exchange took more than %d s (TIMEOUTkex)",
+				      options_of(session)->timeout_key_exchange_s);
+		break;
+	case SSH_SESSION_LOGIN:
+		(void)err_set(&session->why, "the login took more than %d s (TIMEOUTlogin)",
+			      options_of(session)->timeout_login_s);
+		break;
+	case SSH_SESSION_READY:
+		if (!has_died(session)) {
+			ssh_open_probe(session);
+			arm_timer(session, options_of(session)->alive_interval_s);
+			return;
+		}
+		(void)err_set(&session->why,
+			      "the bastion gave no sign of life for %d times %d s (aliveCount, "
+			      "aliveInterval)",
+			      options_of(session)->alive_count,
+			      options_of(session)->alive_interval_s);
+		break;
+	case SSH_SESSION_ENDED:
+		return;
+	}
+	end(session, false);
+}
+
+static bool
+set_up_library(struct ssh_session *session)
+{
+	session->ssh = libssh2_session_init_ex(NULL, NULL, NULL, session);
+	session->unused_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (session->ssh == NULL || session->unused_fd < 0)
+		return false;
+	libssh2_session_set_blocking(session->ssh, 0);
+	ssh_transport_attach(session);
+	host_check_prefer(session->request.bastion, session->ssh);
+	return true;
+}
+
+static void
+free_session(struct ssh_session *session)
+{
+	assert(session->channel_count == 0);
+
+	(void)event_del(&session->timer);
+	(void)event_del(&session->turn);
+	(void)event_del(&session->answer);
+	ssh_login_free(session->login);
+	ssh_open_clear(session);
+	/* In this state the transport refuses to do anything, so that nothing in here waits for
+	 * the server. */
+	session->state = SSH_SESSION_ENDED;
+	if (session->ssh != NULL)
+		(void)libssh2_session_free(session->ssh);
+	while (!list_is_empty(&session->closing)) {
+		struct list *link = session->closing.next;
+		list_remove(link);
+		free(LIST_ITEM(link, struct closing_channel, link));
+	}
+	stream_free(session->lower);
+	if (session->unused_fd >= 0)
+		(void)close(session->unused_fd);
+	buffer_done(&session->in);
+	buffer_done(&session->out);
+	free(session);
+}
+
+struct ssh_session *
+ssh_session_start(const struct ssh_session_request *request, struct stream *lower,
+		  ssh_session_ready_cb *on_ready, ssh_session_lost_cb *on_lost, void *arg,
+		  struct err *err)
+{
+	struct ssh_session *session = calloc(1, sizeof *session);
+
+	if (session == NULL) {
+		stream_free(lower);
+		(void)err_set(err, "out of memory");
+		return NULL;
+	}
+	session->request = *request;
+	session->on_ready = on_ready;
+	session->on_lost = on_lost;
+	session->arg = arg;
+	session->lower = lower;
+	session->unused_fd = -1;
+	list_init(&session->channels);
+	list_init(&session->closing);
+	(void)event_assign(&session->timer, request->base, -1, 0, on_timer, session);
+	(void)event_assign(&session->turn, request->base, -1, 0, on_turn, session);
+	(void)event_assign(&session->answer, request->base, -1, 0, on_answer, session);
+	if (!set_up_library(session)) {
+		(void)err_set(err, "cannot make an SSH session: out of memory or descriptors");
+		free_session(session);
+		return NULL;
+	}
+	stream_set_handler(lower, on_lower_ready, session);
+	arm_timer(session, options_of(session)->timeout_banner_s);
+	ssh_session_go_on_later(session);
+	return session;
+}
+
+void
+ssh_session_close(struct ssh_session *session)
+{
+	if (session == NULL)
+		return;
+	session->on_ready = NULL;
+	session->on_lost = NULL;
+	session->open.on_open = NULL;
+	if (session->opened != NULL) {
+		stream_free(session->opened);
+		session->opened = NULL;
+	}
+	if (session->state == SSH_SESSION_READY) {
+		(void)libssh2_session_disconnect(session->ssh, "bye");
+		ssh_transport_flush(session);
+		(void)err_set(&session->why, "it was closed");
+		end(session, false);
+	}
+	session->is_closed = true;
+	if (session->channel_count == 0)
+		free_session(session);
+}
+
+unsigned
+ssh_session_channel_count(const struct ssh_session *session)
+{
+	return session->channel_count;
+}
+
+void
+ssh_session_drop_channel(struct ssh_session *session, LIBSSH2_CHANNEL *channel)
+{
+	struct closing_channel *closing;
+
+	if (session->state == SSH_SESSION_ENDED)
+		return; /* it goes with the session */
+	if (libssh2_channel_free(channel) != LIBSSH2_ERROR_EAGAIN)
+		return;
+	closing = calloc(1, sizeof *closing);
+	if (closing == NULL)
+		return; /* as above */
+	closing->channel = channel;
+	list_append(&session->closing, &closing->link);
+	ssh_session_go_on_later(session);
+}
+
+void
+ssh_session_release_channel(struct ssh_session *session, LIBSSH2_CHANNEL *channel)
+{
+	ssh_session_drop_channel(session, channel);
+	session->channel_count--;
+	if (session->is_closed && session->channel_count == 0)
+		free_session(session);
+}
