@@ -20,12 +20,13 @@ BUILD ?= build$(if $(SAN),/san-$(subst $(COMMA),-,$(SAN)))
 
 # --- Libraries -------------------------------------------------------------------------------
 PKG_CONFIG ?= pkg-config
-LIBRARIES := openssl libevent libevent_pthreads inih
+LIBRARIES := openssl libevent libevent_pthreads libssh2 inih
 
 # A missing library is named together with the package that brings it.
 PACKAGE_openssl := libssl-dev (Debian), openssl-devel (Fedora), openssl (Homebrew)
 PACKAGE_libevent := libevent-dev (Debian), libevent-devel (Fedora), libevent (Homebrew)
 PACKAGE_libevent_pthreads := $(PACKAGE_libevent)
+PACKAGE_libssh2 := libssh2-1-dev (Debian), libssh2-devel (Fedora), libssh2 (Homebrew)
 PACKAGE_inih := libinih-dev (Debian), inih-devel (Fedora), inih (Homebrew)
 PACKAGE_cmocka := libcmocka-dev (Debian), libcmocka-devel (Fedora), cmocka (Homebrew)
 
@@ -51,10 +52,15 @@ SOURCES := \
 	src/base/identity.c \
 	src/base/log.c \
 	src/base/memory.c \
+	src/base/terminal.c \
 	src/base/text.c \
 	src/config/address.c \
+	src/config/bastion_options.c \
+	src/config/bastion_types.c \
+	src/config/bastions.c \
 	src/config/config.c \
 	src/config/debug_setting.c \
+	src/config/filler.c \
 	src/config/option.c \
 	src/config/option_types.c \
 	src/config/options.c \
@@ -62,8 +68,36 @@ SOURCES := \
 	src/config/report.c \
 	src/config/socket_options.c \
 	src/config/source.c \
+	src/config/ssh_alias.c \
+	src/config/ssh_query.c \
 	src/config/tls_options.c \
+	src/config/user_path.c \
 	src/config/validate.c \
+	src/config/validate_bastions.c \
+	src/ssh/agent.c \
+	src/ssh/agent_message.c \
+	src/ssh/base64.c \
+	src/ssh/bcrypt_pbkdf.c \
+	src/ssh/certificate.c \
+	src/ssh/channel.c \
+	src/ssh/child.c \
+	src/ssh/credentials.c \
+	src/ssh/host_check.c \
+	src/ssh/host_key.c \
+	src/ssh/key_cipher.c \
+	src/ssh/key_kind.c \
+	src/ssh/known_host.c \
+	src/ssh/known_hosts.c \
+	src/ssh/known_hosts_append.c \
+	src/ssh/login.c \
+	src/ssh/open.c \
+	src/ssh/openssh_key.c \
+	src/ssh/private_key.c \
+	src/ssh/proxy_command.c \
+	src/ssh/proxy_command_expand.c \
+	src/ssh/session.c \
+	src/ssh/transport.c \
+	src/ssh/wire.c \
 	src/stream/socket_stream.c \
 	src/stream/stream.c \
 	src/stream/tls_bio.c \
@@ -74,6 +108,7 @@ SOURCES := \
 	src/stream/tls_stream.c \
 	src/stream/tls_trust.c \
 	src/stream/tls_verify.c \
+	src/tunnel/bastion_dialer.c \
 	src/tunnel/connector.c \
 	src/tunnel/dialer.c \
 	src/tunnel/inbox.c \
@@ -81,6 +116,7 @@ SOURCES := \
 	src/tunnel/log_id.c \
 	src/tunnel/relay.c \
 	src/tunnel/resolver.c \
+	src/tunnel/session_pool.c \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \
 	src/tunnel/tunnel.c \

@@ -1,10 +1,12 @@
 #include "arguments.h"
 
 #include "base/text.h"
+#include "config/bastion.h"
 #include "config/options.h"
 #include "notify.h"
 
 #include <event2/event.h>
+#include <libssh2.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/opensslv.h>
@@ -86,11 +88,13 @@ arguments_print_version(void)
 	(void)printf("cachetunnel %s\n"
 		     "OpenSSL: compiled %s, running %s\n"
 		     "libevent: compiled %s, running %s\n"
+		     "libssh2: compiled %s, running %s\n"
 		     "inih: compiled r%s\n"
 		     "systemd: %s\n",
 		     CACHETUNNEL_VERSION, OPENSSL_VERSION_STR,
 		     OpenSSL_version(OPENSSL_VERSION_STRING), LIBEVENT_VERSION, event_get_version(),
-		     CACHETUNNEL_INIH_VERSION, notify_description());
+		     LIBSSH2_VERSION, libssh2_version(0), CACHETUNNEL_INIH_VERSION,
+		     notify_description());
 }
 
 static void
@@ -138,6 +142,8 @@ arguments_print_options(void)
 	print_treatment(&global_options_table, OPTION_HONOURED);
 	(void)printf("\nService options, in a [section], or before the first as defaults:\n\n");
 	print_treatment(&service_options_table, OPTION_HONOURED);
+	(void)printf("\nBastion options, in a [bastion NAME] section:\n\n");
+	print_treatment(&bastion_options_table, OPTION_HONOURED);
 	(void)printf("\nstunnel's options that are accepted and have no effect here:\n\n");
 	print_treatment(&global_options_table, OPTION_NOTED);
 	print_treatment(&service_options_table, OPTION_NOTED);

@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 #include <event2/thread.h>
+#include <libssh2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,6 +229,16 @@ least_loaded(const struct daemon *daemon)
 	return best;
 }
 
+static struct worker *
+worker_for(const struct daemon *daemon, const struct service *service)
+{
+	size_t owner;
+
+	if (worker_find_owner(service, (size_t)daemon->worker_count, &owner))
+		return daemon->workers[owner];
+	return least_loaded(daemon);
+}
+
 static void
 turn_away(const struct daemon *daemon, const struct service *service, enum admission admission)
 {
@@ -256,7 +267,7 @@ on_client(void *arg, const struct service *service, int fd, const struct sockadd
 		.peer = *peer,
 		.peer_length = peer_length,
 	};
-	if (worker_submit(least_loaded(daemon), &client))
+	if (worker_submit(worker_for(daemon, service), &client))
 		return;
 	(void)close(fd);
 	setup_release(daemon->setup, service->index);
@@ -281,7 +292,7 @@ start_workers(struct daemon *daemon, struct err *err)
 		wanted = processors < MAX_DEFAULT_WORKERS ? processors : MAX_DEFAULT_WORKERS;
 	daemon->workers = memory_zero((size_t)wanted * sizeof(struct worker *));
 	for (int i = 0; i < wanted; i++) {
-		daemon->workers[i] = worker_start(daemon->setup, err);
+		daemon->workers[i] = worker_start(daemon->setup, (size_t)i, (size_t)wanted, err);
 		if (daemon->workers[i] == NULL)
 			return false;
 		daemon->worker_count++;
@@ -307,6 +318,8 @@ static bool
 start(struct daemon *daemon, struct err *err)
 {
 	event_set_log_callback(on_libevent_message);
+	if (libssh2_init(0) != 0)
+		return err_set(err, "cannot prepare libssh2");
 	/* For libevent's few process-wide parts; the loops themselves are each in one thread. */
 	if (evthread_use_pthreads() != 0)
 		return err_set(err, "cannot prepare libevent for threads");
@@ -338,11 +351,13 @@ log_services(const struct daemon *daemon)
 		char to[SOCKET_NAME_SIZE];
 
 		log_write(&log_main, LOG_LEVEL_NOTICE,
-			  "Service [%s] listens on %s%s, connects to %s%s%s", service->name,
+			  "Service [%s] listens on %s%s, connects to %s%s%s%s%s", service->name,
 			  address_format(&accept->items[0], from, sizeof from),
 			  accept->count > 1 ? " and more" : "",
 			  address_format(&endpoints->items[0], to, sizeof to),
 			  endpoints->count > 1 ? " and more" : "",
+			  service->bastion != NULL ? " through bastion " : "",
+			  service->bastion != NULL ? service->bastion->name : "",
 			  service->options.plain ? ", without TLS" : "");
 	}
 }
@@ -362,6 +377,7 @@ close_all(struct daemon *daemon)
 	}
 	if (daemon->base != NULL)
 		event_base_free(daemon->base);
+	libssh2_exit();
 	if (daemon->has_pid_file)
 		(void)unlink(daemon->config->global.pid);
 }
@@ -401,6 +417,8 @@ run(struct daemon *daemon, struct report *report)
 		  daemon->worker_count);
 	log_report(report, REPORT_WARNING, REPORT_NOTE);
 	log_services(daemon);
+	for (int i = 0; i < daemon->worker_count; i++)
+		worker_warm_up(daemon->workers[i]);
 	notify_ready("accepting clients");
 	process_report_ready();
 	(void)event_base_dispatch(daemon->base);

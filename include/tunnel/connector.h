@@ -13,10 +13,11 @@ struct event_base;
 struct connector;
 
 struct connector_request {
-	struct event_base *base;               /* borrowed */
-	const struct service_options *options; /* borrowed */
-	const struct resolved *addresses;      /* copied; at least one */
-	const struct resolved *source;         /* address to connect from, borrowed; NULL: any */
+	struct event_base *base;                         /* borrowed */
+	int timeout_s;                                   /* for each address; 0: for ever */
+	const struct socket_option_list *socket_options; /* `r:` ones; borrowed */
+	const struct resolved *addresses;                /* copied; at least one */
+	const struct resolved *source; /* address to connect from, borrowed; NULL: any */
 };
 
 /* The attempt is over, its handle is gone. `fd` (taken by the callee) is connected and the

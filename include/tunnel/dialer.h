@@ -16,6 +16,7 @@
  */
 
 struct event_base;
+struct session_pool;
 struct tls_sessions;
 struct dial;
 
@@ -24,6 +25,7 @@ struct dial_request {
 	struct resolver *resolver;
 	const struct setup_service *service;
 	struct tls_sessions *sessions; /* NULL: do not resume */
+	struct session_pool *pool;     /* of the bastion to hop through; NULL: none */
 	size_t first_endpoint;         /* where to begin; then in order, all of them once */
 	const struct log_scope *log;
 };

@@ -12,6 +12,7 @@
  * with. Read-only for all threads, but for the counters.
  */
 
+struct ssh_credentials;
 struct tls_context;
 struct setup;
 
@@ -29,6 +30,9 @@ struct setup *setup_new(struct config *config, struct report *report);
 /* References; any thread. setup_unref() takes NULL. */
 struct setup *setup_ref(struct setup *setup);
 void setup_unref(struct setup *setup);
+
+/* What logins to the bastion at this index of the configuration can use; borrowed. */
+const struct ssh_credentials *setup_get_credentials(const struct setup *setup, size_t index);
 
 const struct config *setup_config(const struct setup *setup);
 const struct setup_service *setup_get_service(const struct setup *setup, size_t index);

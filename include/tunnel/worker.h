@@ -17,6 +17,7 @@
 struct event_base;
 struct resolver;
 struct scratch;
+struct session_pool;
 struct tls_sessions;
 struct tunnel;
 struct worker;
@@ -32,12 +33,19 @@ struct worker_client {
 
 /* For the main thread. */
 
-/* Makes a worker for the services of `setup` (borrowed; takes a reference of its own) and starts
- * its thread, with all signals blocked. Returns owned. */
-struct worker *worker_start(struct setup *setup, struct err *err);
+/* Makes the worker number `index` of `count` for the services of `setup` (borrowed; takes a
+ * reference of its own) and starts its thread, with all signals blocked. Returns owned. */
+struct worker *worker_start(struct setup *setup, size_t index, size_t count, struct err *err);
+
+/* Which of `count` workers the service's tunnels belong to: the one that owns its bastion, so
+ * that logins are not multiplied by threads. False where any will do. */
+bool worker_find_owner(const struct service *service, size_t count, size_t *ret_index);
 
 /* Hands a client over. False when memory ran out; then nothing was taken. */
 bool worker_submit(struct worker *worker, const struct worker_client *client) ATTR_MUST_CHECK;
+
+/* Logs in to those of its bastions that say so (`eager`). */
+void worker_warm_up(struct worker *worker);
 
 /* How many clients it has, those in its inbox included. */
 int worker_load(const struct worker *worker);
@@ -59,6 +67,9 @@ struct scratch *worker_scratch(struct worker *worker);
 
 /* The TLS sessions to resume for this service; NULL where resuming is off. */
 struct tls_sessions *worker_sessions(struct worker *worker, size_t service_index);
+
+/* The sessions to the bastion that this service goes through; NULL: none. */
+struct session_pool *worker_session_pool(struct worker *worker, size_t service_index);
 
 /* The endpoint that this service's next dial begins with, by its `failover`. */
 size_t worker_first_endpoint(struct worker *worker, size_t service_index);

@@ -12,8 +12,7 @@
 #include <unistd.h>
 
 struct connector {
-	const struct service_options *options; /* borrowed */
-	const struct resolved *source;         /* borrowed; NULL: any */
+	struct connector_request request; /* but for the addresses, which are copied below */
 	connector_done_cb *on_done;
 	void *arg;
 	struct resolved addresses;
@@ -82,8 +81,7 @@ explain_timeout(struct connector *connector)
 	(void)err_set(&connector->err,
 		      "connecting to %s timed out after %d s (TIMEOUTconnect); does a firewall or "
 		      "a security group let us through?",
-		      current_name(connector, name, sizeof name),
-		      connector->options->timeout_connect_s);
+		      current_name(connector, name, sizeof name), connector->request.timeout_s);
 }
 
 static void
@@ -115,7 +113,7 @@ on_progress(evutil_socket_t fd ATTR_UNUSED, short what, void *arg)
 static bool
 bind_source(struct connector *connector, int family)
 {
-	const struct resolved *source = connector->source;
+	const struct resolved *source = connector->request.source;
 
 	for (size_t i = 0; source != NULL && i < source->count; i++) {
 		const struct sockaddr_storage *address = &source->items[i].storage;
@@ -133,7 +131,7 @@ start_attempt(struct connector *connector)
 {
 	size_t current = connector->next - 1;
 	const struct sockaddr_storage *address = &connector->addresses.items[current].storage;
-	struct timeval timeout = {.tv_sec = connector->options->timeout_connect_s};
+	struct timeval timeout = {.tv_sec = connector->request.timeout_s};
 
 	connector->fd = compat_socket(address->ss_family);
 	if (connector->fd < 0) {
@@ -141,11 +139,11 @@ start_attempt(struct connector *connector)
 		return false;
 	}
 	if (!socket_setup(connector->fd, address->ss_family, SOCKET_SIDE_REMOTE,
-			  &connector->options->socket, &connector->err))
+			  connector->request.socket_options, &connector->err))
 		return false;
 	if (!bind_source(connector, address->ss_family)) {
-		(void)err_set_errno(&connector->err, errno, "cannot connect from local = %s",
-				    connector->options->local);
+		(void)err_set_errno(&connector->err, errno,
+				    "cannot connect from the address that 'local' gives");
 		return false;
 	}
 	if (connect(connector->fd, (const struct sockaddr *)address,
@@ -179,8 +177,7 @@ connector_start(const struct connector_request *request, connector_done_cb *on_d
 
 	if (connector == NULL)
 		return NULL;
-	connector->options = request->options;
-	connector->source = request->source;
+	connector->request = *request;
 	connector->on_done = on_done;
 	connector->arg = arg;
 	connector->addresses = *request->addresses;

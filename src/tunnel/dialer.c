@@ -3,6 +3,7 @@
 #include "stream/socket_stream.h"
 #include "stream/tls_stream.h"
 #include "tunnel/connector.h"
+#include "tunnel/session_pool.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -34,9 +35,10 @@ struct dial {
 	struct event timer;    /* of the present state */
 	struct event kick;     /* begins, and goes on, outside of the caller's stack */
 
-	/* What goes on; at most one of the three. */
+	/* What goes on; at most one of the four. */
 	struct lookup *lookup;
 	struct connector *connector;
+	struct channel_request *channel;
 	struct stream *stream; /* owned; being secured, or failed at that */
 
 	struct dial_outcome outcome;
@@ -136,6 +138,18 @@ secure(struct dial *dial, struct stream *lower)
 	arm_timer(dial, options_of(dial)->timeout_busy_s);
 }
 
+/* The way to the endpoint is there. */
+static void
+go_on_with(struct dial *dial, struct stream *stream)
+{
+	if (dial->request.service->tls != NULL) {
+		secure(dial, stream);
+		return;
+	}
+	dial->stream = stream;
+	end(dial, NULL);
+}
+
 static void
 on_connected(void *arg, int fd, const char *name, const struct err *err)
 {
@@ -151,11 +165,35 @@ on_connected(void *arg, int fd, const char *name, const struct err *err)
 	if (stream == NULL) {
 		(void)err_set(&dial->err, "out of memory");
 		end(dial, &dial->err);
-	} else if (dial->request.service->tls != NULL) {
-		secure(dial, stream);
 	} else {
-		dial->stream = stream;
-		end(dial, NULL);
+		go_on_with(dial, stream);
+	}
+}
+
+static void
+on_channel(void *arg, struct stream *channel, const struct err *err)
+{
+	struct dial *dial = arg;
+
+	dial->channel = NULL;
+	if (channel == NULL) {
+		try_next_endpoint(dial, err);
+		return;
+	}
+	(void)snprintf(dial->outcome.name, sizeof dial->outcome.name, "through bastion '%s'",
+		       dial->request.service->service->bastion->name);
+	go_on_with(dial, channel);
+}
+
+/* Through a bastion, the name is looked up on its side. */
+static void
+hop_to(struct dial *dial, const struct address *endpoint)
+{
+	set_state(dial, DIAL_CONNECTING);
+	dial->channel = session_pool_open(dial->request.pool, endpoint, on_channel, dial);
+	if (dial->channel == NULL) {
+		(void)err_set(&dial->err, "out of memory");
+		end(dial, &dial->err);
 	}
 }
 
@@ -165,7 +203,8 @@ connect_to(struct dial *dial, const struct resolved *addresses)
 	const struct resolved *source = &dial->request.service->source;
 	const struct connector_request request = {
 		.base = dial->request.base,
-		.options = options_of(dial),
+		.timeout_s = options_of(dial)->timeout_connect_s,
+		.socket_options = &options_of(dial)->socket,
 		.addresses = addresses,
 		.source = source->count > 0 ? source : NULL,
 	};
@@ -216,7 +255,9 @@ on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 
 	dial->tried++;
 	dial->outcome.endpoint = endpoint;
-	if (!address_is_unix(endpoint))
+	if (dial->request.pool != NULL)
+		hop_to(dial, endpoint);
+	else if (!address_is_unix(endpoint))
 		resolve(dial, endpoint);
 	else if (socket_unix_address(endpoint->path, &local.items[0].storage,
 				     &local.items[0].length, &dial->err))
@@ -273,6 +314,7 @@ dial_free(struct dial *dial)
 	(void)event_del(&dial->kick);
 	resolver_cancel(dial->lookup);
 	connector_cancel(dial->connector);
+	session_pool_cancel(dial->channel);
 	stream_free(dial->stream);
 	free(dial);
 }

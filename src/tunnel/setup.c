@@ -1,6 +1,7 @@
 #include "tunnel/setup.h"
 
 #include "base/memory.h"
+#include "ssh/credentials.h"
 #include "stream/tls_context.h"
 
 #include <netdb.h>
@@ -10,11 +11,12 @@
 
 struct setup {
 	atomic_int references;
-	struct config *config;          /* one reference */
-	X509_STORE *system_trust;       /* owned; NULL if no service needs it */
-	struct setup_service *services; /* owned */
-	int max_clients;                /* 0: no limit */
-	int room;                       /* clients that the descriptors allow; 0: any number */
+	struct config *config;                /* one reference */
+	X509_STORE *system_trust;             /* owned; NULL if no service needs it */
+	struct ssh_credentials **credentials; /* owned; one for each bastion */
+	struct setup_service *services;       /* owned */
+	int max_clients;                      /* 0: no limit */
+	int room; /* clients that the descriptors allow; 0: any number */
 	atomic_int clients;
 	atomic_int *service_clients; /* owned; one for each service */
 };
@@ -64,6 +66,9 @@ setup_new(struct config *config, struct report *report)
 						       report);
 		resolve_source(service, report);
 	}
+	setup->credentials = memory_zero(config->bastion_count * sizeof(struct ssh_credentials *));
+	for (size_t i = 0; i < config->bastion_count; i++)
+		setup->credentials[i] = ssh_credentials_load(config->bastions[i], report);
 	if (report_count(report, REPORT_ERROR) == 0)
 		return setup;
 	setup_unref(setup);
@@ -86,10 +91,19 @@ setup_unref(struct setup *setup)
 	for (size_t i = 0; i < setup->config->service_count; i++)
 		tls_context_free(setup->services[i].tls);
 	X509_STORE_free(setup->system_trust);
+	for (size_t i = 0; i < setup->config->bastion_count; i++)
+		ssh_credentials_free(setup->credentials[i]);
+	free(setup->credentials);
 	free(setup->services);
 	free(setup->service_clients);
 	config_unref(setup->config);
 	free(setup);
+}
+
+const struct ssh_credentials *
+setup_get_credentials(const struct setup *setup, size_t index)
+{
+	return setup->credentials[index];
 }
 
 const struct config *

@@ -291,6 +291,7 @@ start_dial(struct tunnel *tunnel)
 		.resolver = worker_resolver(tunnel->worker),
 		.service = tunnel->service,
 		.sessions = worker_sessions(tunnel->worker, index),
+		.pool = worker_session_pool(tunnel->worker, index),
 		.first_endpoint = worker_first_endpoint(tunnel->worker, index),
 		.log = &tunnel->log,
 	};

@@ -1,10 +1,12 @@
 #include "tunnel/worker.h"
 
 #include "base/log.h"
+#include "ssh/proxy_command.h"
 #include "stream/tls_sessions.h"
 #include "tunnel/inbox.h"
 #include "tunnel/relay.h"
 #include "tunnel/resolver.h"
+#include "tunnel/session_pool.h"
 #include "tunnel/tunnel.h"
 
 #include <event2/event.h>
@@ -36,12 +38,14 @@ struct worker {
 	struct event *tidy;              /* owned */
 	struct scratch scratch;          /* owned */
 	struct worker_service *services; /* owned; as many as the setup has */
+	struct session_pool **pools;     /* owned; for each bastion, NULL: another worker's */
 	struct list tunnels;
 	struct list to_tidy;
 };
 
 enum message_kind {
 	MESSAGE_CLIENT,
+	MESSAGE_WARM_UP,
 	MESSAGE_STOP,
 };
 
@@ -70,19 +74,43 @@ drop_load(struct worker *worker)
 }
 
 static void
+begin_tunnel(struct worker *worker, const struct worker_client *client)
+{
+	struct tunnel *tunnel = tunnel_start(worker, client);
+
+	if (tunnel != NULL)
+		list_append(&worker->tunnels, &slot_of(tunnel)->all);
+	else
+		drop_load(worker);
+}
+
+static void
+warm_up(struct worker *worker)
+{
+	const struct config *config = setup_config(worker->setup);
+
+	for (size_t i = 0; i < config->bastion_count; i++) {
+		if (worker->pools[i] != NULL && config->bastions[i]->options.is_eager)
+			session_pool_warm_up(worker->pools[i]);
+	}
+}
+
+static void
 on_message(void *arg, struct message *message)
 {
 	struct worker *worker = arg;
 	struct worker_message *received = (struct worker_message *)(void *)message;
 
-	if (received->kind == MESSAGE_STOP) {
+	switch (received->kind) {
+	case MESSAGE_CLIENT:
+		begin_tunnel(worker, &received->client);
+		break;
+	case MESSAGE_WARM_UP:
+		warm_up(worker);
+		break;
+	case MESSAGE_STOP:
 		(void)event_base_loopbreak(worker->base);
-	} else {
-		struct tunnel *tunnel = tunnel_start(worker, &received->client);
-		if (tunnel != NULL)
-			list_append(&worker->tunnels, &slot_of(tunnel)->all);
-		else
-			drop_load(worker);
+		break;
 	}
 	free(received);
 }
@@ -187,8 +215,84 @@ make_loop(struct worker *worker)
 	return worker->resolver != NULL && worker->tidy != NULL && worker->inbox != NULL;
 }
 
+/* A bastion, and all that is hopped through before it, belong to one worker: that of the first
+ * hop. */
+static size_t
+owner_of(const struct bastion *bastion, size_t count)
+{
+	while (bastion->via != NULL)
+		bastion = bastion->via;
+	return bastion->index % count;
+}
+
+bool
+worker_find_owner(const struct service *service, size_t count, size_t *ret_index)
+{
+	if (service->bastion == NULL)
+		return false;
+	*ret_index = owner_of(service->bastion, count);
+	return true;
+}
+
+/* Makes the pool of a bastion, and first those that it goes through. */
+static bool
+make_pool(struct worker *worker, const struct bastion *bastion)
+{
+	if (worker->pools[bastion->index] != NULL)
+		return true;
+	if (bastion->via != NULL && !make_pool(worker, bastion->via))
+		return false;
+	const struct session_pool_request request = {
+		.base = worker->base,
+		.resolver = worker->resolver,
+		.bastion = bastion,
+		.credentials = setup_get_credentials(worker->setup, bastion->index),
+		.via = bastion->via != NULL ? worker->pools[bastion->via->index] : NULL,
+	};
+	worker->pools[bastion->index] = session_pool_new(&request);
+	return worker->pools[bastion->index] != NULL;
+}
+
+static bool
+make_pools(struct worker *worker, size_t index, size_t count)
+{
+	const struct config *config = setup_config(worker->setup);
+
+	worker->pools = calloc(config->bastion_count + 1, sizeof(struct session_pool *));
+	if (worker->pools == NULL)
+		return false;
+	for (size_t i = 0; i < config->bastion_count; i++) {
+		if (owner_of(config->bastions[i], count) == index &&
+		    !make_pool(worker, config->bastions[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Those that others go through last: a pool's sessions run over its via's channels. */
+static void
+free_pools(struct worker *worker)
+{
+	const struct config *config = setup_config(worker->setup);
+	size_t left = worker->pools != NULL ? config->bastion_count : 0;
+
+	while (left-- > 0) {
+		for (size_t i = 0; i < config->bastion_count; i++) {
+			bool is_needed = false;
+			for (size_t j = 0; j < config->bastion_count; j++)
+				is_needed |= worker->pools[j] != NULL &&
+					     config->bastions[j]->via == config->bastions[i];
+			if (is_needed)
+				continue;
+			session_pool_free(worker->pools[i]);
+			worker->pools[i] = NULL;
+		}
+	}
+	free(worker->pools);
+}
+
 struct worker *
-worker_start(struct setup *setup, struct err *err)
+worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
 {
 	struct worker *worker = calloc(1, sizeof *worker);
 
@@ -200,7 +304,8 @@ worker_start(struct setup *setup, struct err *err)
 	worker->setup = setup_ref(setup);
 	worker->scratch.size = SCRATCH_SIZE;
 	worker->scratch.bytes = malloc(SCRATCH_SIZE);
-	if (worker->scratch.bytes == NULL || !make_services(worker) || !make_loop(worker))
+	if (worker->scratch.bytes == NULL || !make_services(worker) || !make_loop(worker) ||
+	    !make_pools(worker, index, count))
 		goto no_memory;
 	if (start_thread(worker, err))
 		return worker;
@@ -232,6 +337,17 @@ worker_load(const struct worker *worker)
 	return atomic_load_explicit(&worker->load, memory_order_relaxed);
 }
 
+void
+worker_warm_up(struct worker *worker)
+{
+	struct worker_message *message = calloc(1, sizeof *message);
+
+	if (message == NULL)
+		return; /* then it logs in on first use */
+	message->kind = MESSAGE_WARM_UP;
+	inbox_post(worker->inbox, &message->message);
+}
+
 static void
 end_thread(struct worker *worker)
 {
@@ -256,6 +372,9 @@ worker_stop(struct worker *worker)
 	/* Clients that came after the stop message become tunnels that end at once. */
 	inbox_free(worker->inbox);
 	stop_tunnels(worker);
+	free_pools(worker);
+	if (worker->base != NULL)
+		proxy_command_finish(worker->base);
 	resolver_free(worker->resolver);
 	if (worker->tidy != NULL)
 		event_free(worker->tidy);
@@ -292,6 +411,14 @@ struct tls_sessions *
 worker_sessions(struct worker *worker, size_t service_index)
 {
 	return worker->services[service_index].sessions;
+}
+
+struct session_pool *
+worker_session_pool(struct worker *worker, size_t service_index)
+{
+	const struct service *service = setup_get_service(worker->setup, service_index)->service;
+
+	return service->bastion != NULL ? worker->pools[service->bastion->index] : NULL;
 }
 
 size_t

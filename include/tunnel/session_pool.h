@@ -1,0 +1,54 @@
+#ifndef CACHETUNNEL_TUNNEL_SESSION_POOL_H
+#define CACHETUNNEL_TUNNEL_SESSION_POOL_H
+
+#include "base/err.h"
+#include "config/address.h"
+
+#include <stdbool.h>
+
+/*
+ * The sessions to one bastion, in the worker that it belongs to: makes them when channels are
+ * asked for, shares them, makes them anew when they are lost. It begins with one and grows, up to
+ * the bastion's `sessions`, only while requests queue, because a session opens its channels one
+ * after the other.
+ */
+
+struct bastion;
+struct channel_request;
+struct event_base;
+struct resolver;
+struct session_pool;
+struct ssh_credentials;
+struct stream;
+
+struct session_pool_request {
+	struct event_base *base; /* borrowed, as all here, while the pool lives */
+	struct resolver *resolver;
+	const struct bastion *bastion;
+	const struct ssh_credentials *credentials;
+	struct session_pool *via; /* the pool of the bastion to hop through first; NULL: none */
+};
+
+/* The channel is open (`channel` is owned by the callee), or `err` says why not; the request is
+ * gone. Never called from inside session_pool_open(). */
+typedef void session_pool_channel_cb(void *arg, struct stream *channel, const struct err *err);
+
+/* Returns owned; NULL: no memory. */
+struct session_pool *session_pool_new(const struct session_pool_request *request);
+
+/* All requests must be over or cancelled, and all channels freed, before those of the pool's
+ * `via`. NULL is fine. */
+void session_pool_free(struct session_pool *pool);
+
+/* Asks for a channel to `endpoint` (borrowed until the request is over). Returns a handle to
+ * cancel with; NULL: no memory. */
+struct channel_request *session_pool_open(struct session_pool *pool, const struct address *endpoint,
+					  session_pool_channel_cb *on_open, void *arg);
+
+/* The callback will not come. NULL is fine. */
+void session_pool_cancel(struct channel_request *request);
+
+/* Logs in now, rather than when the first channel is asked for. */
+void session_pool_warm_up(struct session_pool *pool);
+
+#endif
