@@ -11,11 +11,13 @@ from typing import Callable, Iterator
 import pytest
 
 from harness.certificates import Certificates
-from harness.daemon import Daemon, Service, binary_path
+from harness.daemon import Bastion, Daemon, Service, binary_path
 from harness.namespace import Namespace
 from harness.peers import Peer
 from harness.process import become_subreaper
 from harness.redis_server import RedisServer
+from harness.ssh_keys import Agent, UserKeys
+from harness.sshd import ALL_HOST_KEY_TYPES, Sshd, login_user
 from harness.waiting import is_sanitised
 
 TIMEOUT_S = 60
@@ -23,6 +25,8 @@ HEAVY_TIMEOUT_S = 180
 REPLICA_PASSWORD = "correct-horse"
 
 LOGS = pytest.StashKey[list]()
+SERVERS = pytest.StashKey[list]()
+STACK = os.environ.get("CACHETUNNEL_STACK", "direct")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,14 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     become_subreaper()
+    if STACK not in ("direct", "bastion"):
+        raise pytest.UsageError("CACHETUNNEL_STACK may be direct or bastion")
     if os.path.exists(binary_path()) and is_sanitised(binary_path()):
         os.environ.setdefault("CACHETUNNEL_TEST_DEADLINE_SCALE", "3")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives every test a time limit."""
+    """Gives every test a time limit, and passes over those that another stack makes no sense of."""
     scale = float(os.environ.get("CACHETUNNEL_TEST_DEADLINE_SCALE", "1"))
     for item in items:
+        direct_only = item.get_closest_marker("direct_only")
+        if STACK != "direct" and direct_only:
+            reason = f"not through a bastion: {direct_only.args[0]}"
+            item.add_marker(pytest.mark.skip(reason=reason))
         if item.get_closest_marker("timeout") is None:
             limit = HEAVY_TIMEOUT_S if item.get_closest_marker("heavy") else TIMEOUT_S
             item.add_marker(pytest.mark.timeout(limit * scale))
@@ -55,6 +65,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
                 text = text[:8000] + "\n[…]\n" + text[-12000:]
             report.sections.append((f"configuration {number}", daemon.config_file.read_text()))
             report.sections.append((f"log of daemon {number}", text))
+        for number, server in enumerate(item.stash.get(SERVERS, [])):
+            report.sections.append((f"log of sshd {number}", server.log()[-8000:]))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,6 +121,91 @@ def redis_plain(tmp_path_factory, certificates) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path_factory.mktemp("plain"), certificates)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def ssh_keys(tmp_path_factory) -> UserKeys:
+    """Keys of users, which every sshd here knows."""
+    return UserKeys(tmp_path_factory.mktemp("ssh-keys"))
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory, ssh_keys) -> Iterator[Sshd]:
+    """An sshd as it comes, for tests that do it no harm."""
+    server = Sshd(tmp_path_factory.mktemp("sshd"), ssh_keys, ALL_HOST_KEY_TYPES)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stack(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With CACHETUNNEL_STACK=bastion, every service goes through an sshd."""
+    if STACK == "bastion":
+        sshd = request.getfixturevalue("sshd")
+        # One login at the start, so that tests that count descriptors and the like see no other.
+        Daemon.stack = bastion_through(sshd, "stack", eager="yes", sessions=1)
+    yield
+    Daemon.stack = None
+
+
+def bastion_through(sshd: Sshd, name: str = "hop", **options) -> Bastion:
+    """A section for the sshd with all that a login needs; an option may be None to leave it out."""
+    known_hosts = sshd.directory / "known_hosts"
+    if not known_hosts.exists():
+        sshd.write_known_hosts(known_hosts)
+    defaults = {
+        "host": sshd.host,
+        "port": sshd.port,
+        "user": login_user(),
+        "identityFile": sshd.keys["ed25519"].path,
+        "knownHosts": known_hosts,
+    }
+    return Bastion(name, **{**defaults, **options})
+
+
+@pytest.fixture
+def through() -> Callable[..., Bastion]:
+    """Makes bastion sections: through(sshd, name, option=value, …)."""
+    return bastion_through
+
+
+@pytest.fixture
+def make_sshd(request, tmp_path, ssh_keys) -> Iterator[Callable[..., Sshd]]:
+    """Starts private sshds, for tests that configure, stop or kill them."""
+    servers = request.node.stash.setdefault(SERVERS, [])
+
+    def start(**options) -> Sshd:
+        servers.append(Sshd(tmp_path / f"sshd-{len(servers)}", ssh_keys, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def make_agent(tmp_path) -> Iterator[Callable[..., Agent]]:
+    """Starts ssh agents that hold the given keys."""
+    agents: list[Agent] = []
+
+    def start(*pairs) -> Agent:
+        agents.append(Agent(tmp_path / f"agent-{len(agents)}", *pairs))
+        return agents[-1]
+
+    yield start
+    for agent in agents:
+        agent.stop()
+
+
+@pytest.fixture
+def tunnel(launch, to_redis) -> Callable[..., Daemon]:
+    """Starts a daemon with one service, `redis`, through the first of the bastions."""
+
+    def start(*bastions: Bastion, service: dict | None = None, **options) -> Daemon:
+        redis = to_redis("redis", bastion=bastions[0].name, **(service or {}))
+        return launch(redis, bastions=bastions, **options)
+
+    return start
 
 
 @pytest.fixture

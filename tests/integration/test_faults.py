@@ -56,10 +56,12 @@ def expect_close(daemon, *words: str) -> None:
         client.ping()
 
 
+@pytest.mark.direct_only("SSH channels know no reset")
 def test_server_that_resets_at_once_is_reported(tunnel_to, serve):
     expect_close(tunnel_to(serve(reset_at_once)), "reset")
 
 
+@pytest.mark.direct_only("SSH channels know no reset")
 def test_server_that_resets_during_the_handshake_is_reported(tunnel_to, serve):
     expect_close(tunnel_to(serve(reset_after_first_bytes)), "reset")
 
@@ -99,6 +101,7 @@ def test_plaintext_answer_to_the_handshake_is_recognised(tunnel_to, serve):
     expect_close(tunnel_to(serve(complain)), "plain = yes")
 
 
+@pytest.mark.direct_only("the bastion says it in its own words")
 def test_refused_connection_is_reported(tunnel_to, serve):
     peer = serve(greet)
     expect_close(tunnel_to(peer, connect=f"localhost:{closed_port()}"), "refused")
@@ -134,6 +137,7 @@ def test_client_that_resets_during_the_handshake_frees_everything(tunnel_to, ser
     wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")
 
 
+@pytest.mark.direct_only("the bastion connects")
 def test_client_that_leaves_while_connecting_frees_everything(tunnel_to, serve):
     backlog = FullBacklog()
     try:
@@ -193,6 +197,7 @@ def test_server_close_with_close_notify_is_the_same(tunnel_to, serve, certificat
         assert client.drain() == (b"bye", "eof")
 
 
+@pytest.mark.direct_only("SSH channels know no reset")
 @pytest.mark.parametrize("plain", ["no", "yes"])
 def test_server_reset_reaches_the_client_as_a_reset(tunnel_to, serve, certificates, plain):
     go_on = threading.Event()
@@ -218,6 +223,7 @@ def test_server_reset_is_an_ordinary_end_with_reset_no(tunnel_to, serve, certifi
         assert client.drain() == (b"", "eof")
 
 
+@pytest.mark.direct_only("SSH channels know no reset")
 @pytest.mark.parametrize("plain", ["no", "yes"])
 def test_client_reset_reaches_the_server_as_a_reset(tunnel_to, serve, certificates, plain):
     def hello_and_hold(talk: Conversation) -> None:

@@ -44,6 +44,7 @@ def assert_about_a_second(seconds: float) -> None:
     assert 0.8 < seconds < 4 * deadline_scale()
 
 
+@pytest.mark.direct_only("TIMEOUTopen of the bastion counts")
 def test_connect_timeout_fires(launch, backlog):
     daemon = launch(
         Service("slow", connect=f"127.0.0.1:{backlog.port}", plain="yes", TIMEOUTconnect=1)
@@ -53,6 +54,7 @@ def test_connect_timeout_fires(launch, backlog):
     daemon.wait_for_log(r"LOG3\[[^]]*\]:[^\n]*\[slow\][^\n]*TIMEOUTconnect")
 
 
+@pytest.mark.direct_only("TIMEOUTopen of the bastion counts")
 def test_connect_timeout_leads_to_the_next_endpoint(launch, backlog, redis_tls, certificates):
     daemon = launch(
         Service(

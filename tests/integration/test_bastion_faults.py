@@ -1,0 +1,683 @@
+"""Whatever happens to a bastion: clients hear of it at once, the log says why, and life goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+
+import pytest
+
+from harness.daemon import Service, binary_path
+from harness.peers import (
+    Conversation,
+    FullBacklog,
+    answer_after_end,
+    closed_port,
+    good_tls,
+    greet,
+    hold,
+    random_bytes,
+    send_garbage,
+    send_in_drips,
+    send_then_close,
+)
+from harness.process import descriptor_count, resident_kib, settled_descriptor_count
+from harness.waiting import deadline_scale, is_sanitised, wait_for
+
+REFUSED = r"LOG3\[[^]]*\]:[^\n]*bastion 'hop'[^\n]*"
+HELLO = b"hello\r\n"
+LOAD = 20
+
+
+def expect_refusal(daemon, *words: str, service: str | None = None) -> str:
+    """The client is closed without a byte, and an error line has all of the words."""
+    with daemon.connect(service) as client:
+        client.expect_close()
+    line = daemon.wait_for_log(REFUSED).group(0)
+    for word in words:
+        assert word in line, line
+    return line
+
+
+def expect_ping(daemon, service: str | None = None) -> None:
+    """A client gets through."""
+    with daemon.connect(service) as client:
+        client.ping()
+
+
+def comes_through(daemon, service: str | None = None) -> bool:
+    """Whether a client gets an answer; without one it must be closed."""
+    with daemon.connect(service) as client:
+        try:
+            client.ping()
+        except (AssertionError, ConnectionResetError):
+            return False
+    return True
+
+
+def logins_of(server) -> int:
+    """How many logins the server has seen, once it has logged them."""
+    return server.login_count()
+
+
+@pytest.fixture
+def load(request):
+    """Clients that ping without end; load(daemon) returns a function that waits for their ends."""
+
+    def start(daemon, count: int = LOAD):
+        clients = [daemon.connect(timeout=10) for _ in range(count)]
+        turns = [0] * count
+        ends: list[str] = []
+
+        def work(number: int) -> None:
+            client = clients[number]
+            try:
+                while True:
+                    client.ping()
+                    turns[number] += 1
+            except TimeoutError:
+                ends.append("held open")
+            except (AssertionError, OSError):
+                ends.append("closed")
+
+        threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(count)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: min(turns) > 3, "all clients are served")
+
+        def finish() -> list[str]:
+            for thread in threads:
+                thread.join()
+            return ends
+
+        request.addfinalizer(lambda: [client.close() for client in clients])
+        return finish
+
+    return start
+
+
+# What answers is no bastion
+
+
+def test_refused_port_is_named(tunnel, through, sshd):
+    port = closed_port()
+    expect_refusal(tunnel(through(sshd, port=port)), "refused", str(port))
+
+
+def test_address_that_does_not_answer_is_given_up(tunnel, through, sshd):
+    backlog = FullBacklog()
+    try:
+        daemon = tunnel(through(sshd, port=backlog.port, TIMEOUTconnect=1))
+        expect_refusal(daemon, "TIMEOUTconnect", str(backlog.port))
+    finally:
+        backlog.close()
+
+
+def test_name_that_does_not_exist_is_named(tunnel, through, sshd):
+    daemon = tunnel(through(sshd, host="no-such-bastion.invalid", TIMEOUTconnect=5))
+    expect_refusal(daemon, "no-such-bastion.invalid")
+
+
+def test_silent_server_is_given_up(tunnel, through, sshd, serve):
+    daemon = tunnel(through(sshd, port=serve(hold).port, TIMEOUTbanner=1))
+    expect_refusal(daemon, "TIMEOUTbanner")
+
+
+@pytest.mark.parametrize("drip", [b".", b"SSH"])
+def test_server_that_sends_bytes_one_by_one_is_given_up(tunnel, through, sshd, serve, drip):
+    def handler(talk: Conversation) -> None:
+        talk.socket.sendall(drip)
+        send_in_drips(200, 0.1)(talk)
+
+    daemon = tunnel(through(sshd, port=serve(handler).port, TIMEOUTbanner=1))
+    expect_refusal(daemon, "TIMEOUTbanner")
+
+
+def test_http_server_is_recognised_as_none(tunnel, through, sshd, serve):
+    def handler(talk: Conversation) -> None:
+        talk.socket.recv(1)
+        talk.socket.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    daemon = tunnel(through(sshd, port=serve(handler).port, TIMEOUTbanner=2))
+    expect_refusal(daemon, "no SSH server", "HTTP/1.1 400 Bad Request")
+
+
+def test_garbage_is_reported(tunnel, through, sshd, serve):
+    daemon = tunnel(through(sshd, port=serve(send_garbage).port, TIMEOUTbanner=1, TIMEOUTkex=1))
+    expect_refusal(daemon)
+
+
+def test_endless_lines_before_the_version_are_given_up(tunnel, through, sshd, serve):
+    def handler(talk: Conversation) -> None:
+        while True:
+            talk.socket.sendall(b"please wait a little\r\n" * 100)
+
+    daemon = tunnel(through(sshd, port=serve(handler).port, TIMEOUTbanner=1, TIMEOUTkex=1))
+    expect_refusal(daemon)
+    if not is_sanitised(binary_path()):
+        assert resident_kib(daemon.pid) < 40000
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-2.0-x\r\n\0\0\0\x14", b"SSH-1.5-old\r\n"]
+)
+def test_server_that_closes_at_once_is_reported(tunnel, through, sshd, serve, said):
+    daemon = tunnel(through(sshd, port=serve(send_then_close(said)).port))
+    expect_refusal(daemon)
+
+
+def test_server_that_stops_in_the_key_exchange_is_given_up(tunnel, through, sshd, serve):
+    def handler(talk: Conversation) -> None:
+        talk.socket.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+        talk.wait_for_close()
+
+    daemon = tunnel(through(sshd, port=serve(handler).port, TIMEOUTkex=1))
+    expect_refusal(daemon, "TIMEOUTkex")
+
+
+def test_no_common_algorithm_is_explained(tunnel, through, make_sshd):
+    server = make_sshd(Ciphers="aes128-gcm@openssh.com,chacha20-poly1305@openssh.com")
+    daemon = tunnel(through(server))
+    if comes_through(daemon):
+        pytest.skip("this libssh2 has them too")
+    daemon.wait_for_log("no common algorithm")
+
+
+def test_agent_that_does_not_answer_is_given_up(tunnel, through, sshd, serve, tmp_path):
+    path = str(tmp_path / "agent.sock")
+    serve(hold, address=path)
+    daemon = tunnel(through(sshd, identityFile=None, identityAgent=path, TIMEOUTlogin=1))
+    expect_refusal(daemon, "TIMEOUTlogin")
+
+
+def test_too_many_unfinished_logins_are_named_and_got_over(tunnel, through, make_sshd):
+    server = make_sshd(MaxStartups="1")
+    daemon = tunnel(through(server))
+    with socket.create_connection((server.host, server.port), 10) as occupant:
+        assert occupant.recv(4) == b"SSH-"
+        line = expect_refusal(daemon)
+        assert "MaxStartups" in line, line
+    wait_for(lambda: comes_through(daemon), "the next client gets through")
+
+
+def test_sessions_that_the_server_turns_away_do_no_harm(tunnel, through, make_sshd):
+    daemon = tunnel(through(make_sshd(MaxStartups="1"), sessions=8))
+    clients = [daemon.connect() for _ in range(60)]
+    for client in clients:
+        client.ping()
+        client.close()
+
+
+@pytest.mark.parametrize("limit", ["0", "1"])
+def test_limit_of_shells_does_not_limit_tunnels(tunnel, through, make_sshd, limit):
+    daemon = tunnel(through(make_sshd(MaxSessions=limit), sessions=1))
+    clients = [daemon.connect() for _ in range(20)]
+    for client in clients:
+        client.ping()
+    for client in clients:
+        client.close()
+
+
+# What the bastion will not do, or cannot
+
+
+def test_forbidden_forwarding_is_explained(tunnel, through, make_sshd):
+    expect_refusal(tunnel(through(make_sshd(AllowTcpForwarding="no"))), "AllowTcpForwarding no")
+
+
+def test_endpoint_that_is_not_permitted_is_explained(tunnel, through, make_sshd, redis_tls):
+    daemon = tunnel(through(make_sshd(PermitOpen="localhost:1")))
+    expect_refusal(daemon, "PermitOpen", redis_tls.address)
+
+
+def test_endpoint_that_refuses_is_explained(tunnel, through, sshd):
+    address = f"localhost:{closed_port()}"
+    daemon = tunnel(through(sshd), service={"connect": address})
+    expect_refusal(daemon, "cannot reach", address)
+
+
+def test_endpoint_name_that_the_bastion_does_not_know_is_explained(tunnel, through, sshd):
+    daemon = tunnel(through(sshd), service={"connect": "no-such-cache.invalid:6379"})
+    expect_refusal(daemon, "cannot reach", "no-such-cache.invalid:6379", "name is wrong")
+
+
+def test_next_endpoint_is_tried_through_the_bastion(tunnel, through, sshd, redis_tls):
+    addresses = [f"localhost:{closed_port()}", redis_tls.address]
+    expect_ping(tunnel(through(sshd), service={"connect": addresses}))
+
+
+def test_certificate_is_verified_through_the_bastion(
+    launch, through, sshd, serve, certificates
+):
+    peer = serve(greet, tls=good_tls(certificates))
+    stranger = certificates.stranger.ca_file
+    daemon = launch(
+        Service("redis", connect=peer.address, CAfile=stranger, bastion="hop"),
+        bastions=(through(sshd),),
+    )
+    with daemon.connect() as client:
+        client.expect_close()
+    daemon.wait_for_log(r"LOG3\[[^]]*\]:[^\n]*certificate")
+
+
+@pytest.fixture
+def black_hole():
+    """An endpoint that never answers."""
+    backlog = FullBacklog()
+    yield backlog
+    backlog.close()
+
+
+def beside_black_hole(launch, to_redis, black_hole, bastion):
+    """A daemon with a healthy service, `redis`, and one into the black hole, `hole`."""
+    return launch(
+        to_redis("redis", bastion=bastion.name),
+        to_redis("hole", connect=f"127.0.0.1:{black_hole.port}", bastion=bastion.name),
+        bastions=(bastion,),
+        globals={"workers": 1},
+    )
+
+
+def test_endpoint_that_never_answers_is_given_up(launch, to_redis, through, sshd, black_hole):
+    daemon = beside_black_hole(launch, to_redis, black_hole, through(sshd, TIMEOUTopen=1))
+    line = expect_refusal(daemon, "TIMEOUTopen", service="hole")
+    assert f"127.0.0.1:{black_hole.port}" in line
+
+
+def test_endpoint_that_never_answers_does_not_delay_others(
+    launch, to_redis, through, sshd, black_hole
+):
+    daemon = beside_black_hole(launch, to_redis, black_hole, through(sshd, TIMEOUTopen=8))
+    expect_ping(daemon, "redis")
+    started = time.monotonic()
+    with daemon.connect("hole"):
+        daemon.wait_for_log(r"\[hole\] accepted")
+        for _ in range(20):
+            expect_ping(daemon, "redis")
+    assert time.monotonic() - started < 3 * deadline_scale()
+
+
+def test_clients_who_keep_trying_an_endpoint_that_never_answers_delay_nobody_for_long(
+    launch, to_redis, through, sshd, black_hole
+):
+    daemon = beside_black_hole(launch, to_redis, black_hole, through(sshd, TIMEOUTopen=1))
+    waiting = [daemon.connect("hole") for _ in range(8)]
+    daemon.wait_for_log(r"\[hole\] accepted", count=8)
+    started = time.monotonic()
+    expect_ping(daemon, "redis")
+    assert time.monotonic() - started < 4 * deadline_scale()
+    for client in waiting:
+        client.expect_close()
+        client.close()
+    expect_ping(daemon, "redis")
+
+
+def test_clients_who_leave_an_endpoint_that_never_answers_free_everything(
+    launch, to_redis, through, sshd, black_hole
+):
+    daemon = beside_black_hole(launch, to_redis, black_hole, through(sshd, sessions=1))
+    expect_ping(daemon, "redis")
+    before = settled_descriptor_count(daemon.pid)
+    for number in range(1, 4):
+        client = daemon.connect("hole")
+        daemon.wait_for_log(r"\[hole\] accepted", count=number)
+        client.reset()
+    wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")
+
+
+# The bastion dies
+
+
+def test_killed_bastion_closes_its_clients_at_once_and_serves_again(
+    tunnel, through, make_sshd, load
+):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    finish = load(daemon)
+    server.kill()
+    assert finish() == ["closed"] * LOAD
+    daemon.wait_for_log("session is lost")
+    assert not comes_through(daemon)
+    server.start()
+    wait_for(lambda: comes_through(daemon), "the next client gets through", 20)
+
+
+def test_client_after_a_restart_needs_one_attempt(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    expect_ping(daemon)
+    server.kill()
+    server.start()
+    daemon.wait_for_log("session is lost")
+    expect_ping(daemon)
+
+
+def test_killed_session_is_replaced(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    for number in range(1, 6):
+        with daemon.connect() as client:
+            client.ping()
+            server.kill_sessions()
+            assert client.expect_close() in ("eof", "reset")
+        daemon.wait_for_log("session is lost", count=number)
+    expect_ping(daemon)
+
+
+def test_new_clients_of_a_stopped_bastion_are_told(tunnel, through, make_sshd, load):
+    server = make_sshd()
+    daemon = tunnel(through(server, TIMEOUTopen=1, TIMEOUTbanner=1, TIMEOUTkex=1, TIMEOUTlogin=1))
+    load(daemon, 5)
+    server.suspend()
+    for _ in range(3):
+        with daemon.connect() as client:
+            client.expect_close()
+    daemon.wait_for_log("TIMEOUTopen|TIMEOUTbanner")
+    server.resume()
+    wait_for(lambda: comes_through(daemon), "the next client gets through", 20)
+
+
+def test_stopped_bastion_is_given_up_when_it_gives_no_sign(tunnel, through, make_sshd, load):
+    server = make_sshd()
+    daemon = tunnel(through(server, aliveInterval=1, aliveCount=2))
+    finish = load(daemon, 5)
+    server.suspend()
+    assert finish() == ["closed"] * 5
+    daemon.wait_for_log("session is lost")
+
+
+def test_stop_is_quick_while_the_bastion_hangs(tunnel, through, make_sshd, load):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    finish = load(daemon, 5)
+    server.suspend()
+    started = time.monotonic()
+    daemon.stop()
+    assert time.monotonic() - started < 3 * deadline_scale()
+    assert finish() == ["closed"] * 5
+
+
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_stop_during_a_login_is_clean(tunnel, through, sshd, serve, said):
+    def handler(talk: Conversation) -> None:
+        talk.socket.sendall(said)
+        talk.wait_for_close()
+
+    peer = serve(handler)
+    daemon = tunnel(through(sshd, port=peer.port))
+    with daemon.connect() as client:
+        peer.wait_for_connections(1)
+        daemon.stop()
+        client.expect_close()
+
+
+def test_clients_who_leave_during_a_login_are_harmless(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    for _ in range(100):
+        daemon.connect().reset()
+    expect_ping(daemon)
+
+
+# Sessions
+
+
+def test_services_of_one_bastion_share_one_login(launch, to_redis, through, make_sshd):
+    server = make_sshd()
+    names = [f"redis-{number}" for number in range(5)]
+    daemon = launch(
+        *(to_redis(name, bastion="hop") for name in names), bastions=(through(server),)
+    )
+    for name in names * 3:
+        expect_ping(daemon, name)
+    server.wait_for_log("accepted publickey")
+    assert logins_of(server) == 1
+
+
+def test_login_waits_for_the_first_client(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    assert "connection from" not in server.log()
+    expect_ping(daemon)
+    server.wait_for_log("accepted publickey")
+
+
+def test_eager_bastion_logs_in_at_start(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server, eager="yes"))
+    daemon.wait_for_log("bastion 'hop': logged in")
+    expect_ping(daemon)
+    assert logins_of(server) == 1
+
+
+def test_eager_bastion_is_tried_again_without_a_client(tunnel, through, make_sshd):
+    server = make_sshd()
+    server.kill()
+    daemon = tunnel(through(server, eager="yes"))
+    daemon.wait_for_log("refused")
+    server.start()
+    daemon.wait_for_log("bastion 'hop': logged in", timeout=20)
+
+
+def test_sessions_are_no_more_than_configured(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server, sessions=2))
+    clients = [daemon.connect() for _ in range(50)]
+    for client in clients:
+        client.ping()
+    assert logins_of(server) <= 2
+    for client in clients:
+        client.close()
+
+
+def test_keepalives_leave_the_session_usable(tunnel, through, make_sshd):
+    server = make_sshd(LogLevel="DEBUG1")
+    daemon = tunnel(through(server, aliveInterval=1, aliveCount=1))
+    with daemon.connect() as client:
+        client.ping()
+        server.wait_for_log(r"probe@cachetunnel", count=2)
+        client.ping()
+    expect_ping(daemon)
+    assert logins_of(server) == 1
+
+
+# Data
+
+
+def round_trip(daemon, size: int) -> None:
+    """Stores a value through the tunnel, lets the server hash it, and reads it back."""
+    value = random_bytes(size)
+    expected = hashlib.sha1(value).hexdigest()
+    with daemon.redis(socket_timeout=120) as client:
+        key = f"bastion:{size}"
+        client.set(key, value)
+        remote = client.eval("return redis.sha1hex(redis.call('GET', KEYS[1]))", 1, key)
+        assert remote.decode() == expected
+        assert hashlib.sha1(client.get(key)).hexdigest() == expected
+        client.delete(key)
+
+
+@pytest.mark.parametrize("size", [1, 32700, 32768, 65537, 1 << 20, 16 << 20])
+def test_value_is_the_same_on_both_sides(tunnel, through, sshd, size):
+    round_trip(tunnel(through(sshd)), size)
+
+
+def test_small_window_carries_large_values(tunnel, through, sshd):
+    round_trip(tunnel(through(sshd, window=65536)), 16 << 20)
+
+
+def test_rekeying_under_load_changes_no_byte(tunnel, through, make_sshd):
+    server = make_sshd(RekeyLimit="4M", LogLevel="DEBUG1")
+    daemon = tunnel(through(server))
+    round_trip(daemon, 64 << 20)
+    assert server.log().count("rekeying") > 20
+    assert logins_of(server) == 1
+
+
+@pytest.mark.heavy
+def test_value_of_256_mb_is_the_same_on_both_sides(tunnel, through, sshd):
+    round_trip(tunnel(through(sshd)), 256 << 20)
+
+
+def test_many_large_values_cross_at_the_same_time(tunnel, through, make_sshd):
+    daemon = tunnel(through(make_sshd(RekeyLimit="4M")))
+    values = {f"bastion:many:{n}": random_bytes((4 << 20) + n) for n in range(8)}
+    results = {}
+
+    def work(key: str) -> None:
+        with daemon.redis(socket_timeout=60) as client:
+            client.set(key, values[key])
+            results[key] = client.get(key)
+            client.delete(key)
+
+    threads = [threading.Thread(target=work, args=(key,)) for key in values]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == values
+
+
+@pytest.mark.parametrize("plain", ["no", "yes"])
+def test_half_close_crosses_the_channel(launch, through, sshd, serve, certificates, plain):
+    answer = random_bytes(3 << 20)
+    peer = serve(
+        answer_after_end(answer), tls=good_tls(certificates) if plain == "no" else None
+    )
+    authority = certificates.ca_file if plain == "no" else None
+    daemon = launch(
+        Service("late", connect=peer.address, CAfile=authority, plain=plain, bastion="hop"),
+        bastions=(through(sshd),),
+    )
+    request = random_bytes(1 << 20)
+    with daemon.connect() as client:
+        client.send(request)
+        client.finish_writing()
+        assert client.drain() == (answer, "eof")
+    assert peer.next_note() == len(request)
+
+
+def test_plain_service_crosses_the_bastion(launch, through, sshd, redis_plain):
+    daemon = launch(
+        Service("redis", connect=redis_plain.address, plain="yes", bastion="hop"),
+        bastions=(through(sshd),),
+    )
+    for _ in range(3):
+        round_trip(daemon, 1 << 20)
+
+
+def test_unix_socket_of_the_bastion_is_an_endpoint(launch, through, sshd, redis_plain):
+    daemon = launch(
+        Service("redis", connect=redis_plain.unix_path, plain="yes", bastion="hop"),
+        bastions=(through(sshd),),
+    )
+    round_trip(daemon, 1 << 20)
+
+
+def test_unix_socket_that_is_not_there_is_explained(launch, through, sshd, tmp_path):
+    daemon = launch(
+        Service("redis", connect=str(tmp_path / "nowhere"), plain="yes", bastion="hop"),
+        bastions=(through(sshd),),
+    )
+    expect_refusal(daemon, "cannot reach", str(tmp_path / "nowhere"))
+
+
+def test_slow_reader_does_not_hold_up_its_neighbours(tunnel, through, sshd, redis_tls):
+    with redis_tls.direct() as direct:
+        direct.set("bastion:neighbour", random_bytes(32 << 20))
+    daemon = tunnel(through(sshd, sessions=1))
+    with daemon.connect() as sleeper, daemon.connect() as neighbour:
+        neighbour.ping()
+        sleeper.send(b"GET bastion:neighbour\r\n")
+        sleeper.read(1 << 16)
+        for _ in range(200):
+            neighbour.ping()
+    with redis_tls.direct() as direct:
+        direct.delete("bastion:neighbour")
+
+
+def test_subscriber_that_does_not_read_does_not_hold_up_others(tunnel, through, sshd):
+    daemon = tunnel(through(sshd, sessions=1))
+    with daemon.connect() as subscriber, daemon.redis() as publisher:
+        subscriber.send(b"SUBSCRIBE flood\r\n")
+        wait_for(lambda: publisher.pubsub_numsub("flood")[0][1] == 1, "it has subscribed")
+        for _ in range(50):
+            with publisher.pipeline(transaction=False) as pipeline:
+                for _ in range(1000):
+                    pipeline.publish("flood", "x" * 40)
+                pipeline.execute()
+        started = time.monotonic()
+        for _ in range(200):
+            publisher.ping()
+        assert time.monotonic() - started < 3 * deadline_scale()
+
+
+# Many
+
+
+def churn(daemon, clients: int, turns: int) -> None:
+    """So many clients at a time connect, ask and leave, again and again."""
+    failures = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(turns):
+                with daemon.connect(timeout=30) as client:
+                    client.ping()
+                    if (number + turn) % 3 == 0:
+                        client.reset()
+        except (AssertionError, OSError) as error:
+            failures.append(repr(error))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[:5]
+
+
+def test_100_clients_opening_and_closing_are_all_served(tunnel, through, sshd):
+    daemon = tunnel(through(sshd), globals={"debug": 5})
+    expect_ping(daemon)
+    churn(daemon, 100, 8)
+    expect_ping(daemon)
+
+
+def test_thousands_of_connections_leave_nothing_behind(tunnel, through, sshd):
+    daemon = tunnel(through(sshd), globals={"debug": 4, "workers": 1})
+    churn(daemon, 20, 25)
+    before = settled_descriptor_count(daemon.pid)
+    memory = resident_kib(daemon.pid)
+    churn(daemon, 20, 75)
+    wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")
+    if not is_sanitised(binary_path()):
+        growth = resident_kib(daemon.pid) - memory
+        assert growth < 2048, f"{growth} KiB more after 1500 connections"
+
+
+@pytest.mark.heavy
+def test_10000_connections_leave_nothing_behind(tunnel, through, sshd):
+    daemon = tunnel(through(sshd), globals={"debug": 4, "workers": 1})
+    churn(daemon, 50, 40)
+    before = settled_descriptor_count(daemon.pid)
+    memory = resident_kib(daemon.pid)
+    churn(daemon, 50, 200)
+    wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")
+    if not is_sanitised(binary_path()):
+        growth = resident_kib(daemon.pid) - memory
+        assert growth < 2048, f"{growth} KiB more after 10000 connections"
+
+
+def test_sessions_lost_again_and_again_leave_nothing_behind(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server, sessions=1), globals={"workers": 1})
+    expect_ping(daemon)
+    before = settled_descriptor_count(daemon.pid)
+    for number in range(1, 31):
+        server.kill_sessions()
+        daemon.wait_for_log("session is lost", count=number)
+        expect_ping(daemon)
+    wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")

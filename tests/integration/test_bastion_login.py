@@ -1,0 +1,260 @@
+"""Logging in to a bastion: keys of every kind, the agent, and what is said when it fails."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness.daemon import run_command
+from harness.ssh_keys import ENCRYPTED_KINDS, KEY_KINDS
+
+REFUSED = r"LOG3\[[^]]*\]:[^\n]*bastion 'hop'[^\n]*"
+
+
+def expect_refusal(daemon, *words: str) -> str:
+    """The client is closed without a byte, and an error line has all of the words."""
+    with daemon.connect() as client:
+        client.expect_close()
+    line = daemon.wait_for_log(REFUSED).group(0)
+    for word in words:
+        assert word in line, line
+    return line
+
+
+def expect_ping(daemon) -> None:
+    """A client gets through."""
+    with daemon.connect() as client:
+        client.ping()
+
+
+def failed_start(tmp_path, bastion) -> str:
+    """What the daemon says of a configuration that it refuses, at `check` and at a start."""
+    config = tmp_path / "refused.conf"
+    lines = ["foreground = yes", "syslog = no", f"[bastion {bastion.name}]"]
+    lines += [f"{name} = {value}" for name, value in bastion.options.items() if value is not None]
+    lines += ["[redis]", "client = yes", "accept = 127.0.0.1:1", "connect = localhost:6379"]
+    config.write_text("\n".join([*lines, f"bastion = {bastion.name}", ""]), encoding="utf-8")
+    checked = run_command("check", str(config), env={"HOME": str(tmp_path)})
+    started = run_command("-f", str(config), env={"HOME": str(tmp_path)})
+    assert checked.returncode == 1, checked.stdout + checked.stderr
+    assert started.returncode == 1, started.stdout + started.stderr
+    said = checked.stdout + checked.stderr
+    return said
+
+
+@pytest.mark.parametrize("kind", KEY_KINDS)
+def test_key_of_every_kind_and_format_logs_in(tunnel, through, sshd, ssh_keys, kind):
+    expect_ping(tunnel(through(sshd, identityFile=ssh_keys[kind].path)))
+
+
+@pytest.mark.parametrize("kind", ENCRYPTED_KINDS)
+def test_encrypted_key_is_unlocked_by_the_passphrase_file(tunnel, through, sshd, ssh_keys, kind):
+    bastion = through(
+        sshd, identityFile=ssh_keys[kind].path, passphraseFile=ssh_keys.passphrase_file
+    )
+    expect_ping(tunnel(bastion))
+
+
+@pytest.mark.parametrize("kind", ["rsa", "rsa-pem", "ed25519"])
+def test_key_needs_no_public_half_beside_it(tunnel, through, sshd, ssh_keys, tmp_path, kind):
+    expect_ping(tunnel(through(sshd, identityFile=ssh_keys[kind].copy(tmp_path / "alone.pem"))))
+
+
+def test_keys_are_tried_in_their_order(tunnel, through, sshd, ssh_keys):
+    files = [ssh_keys[kind].path for kind in ("stranger", "ecdsa", "rsa")]
+    before = sshd.log()
+    expect_ping(tunnel(through(sshd, identityFile=files)))
+    sshd.wait_for_log("accepted publickey")
+    new = sshd.log()[len(before) :]
+    assert ssh_keys["ecdsa"].fingerprint.lower() in new
+    assert f"accepted publickey for {through(sshd).options['user']}".lower() in new
+    assert ssh_keys["rsa"].fingerprint.lower() not in new
+
+
+def test_rsa_key_signs_with_sha2_for_a_stock_server(tunnel, through, make_sshd, ssh_keys):
+    server = make_sshd(PubkeyAcceptedAlgorithms="rsa-sha2-256,rsa-sha2-512")
+    expect_ping(tunnel(through(server, identityFile=ssh_keys["rsa-pem"].path)))
+
+
+@pytest.mark.parametrize("by_agent", [False, True])
+def test_rsa_key_falls_back_for_a_server_that_wants_the_old_signature(
+    tunnel, through, make_sshd, make_agent, ssh_keys, by_agent
+):
+    server = make_sshd(PubkeyAcceptedAlgorithms="ssh-rsa")
+    key = ssh_keys["rsa"]
+    if by_agent:
+        options = {"identityFile": None, "identityAgent": make_agent(key).path}
+    else:
+        options = {"identityFile": key.path}
+    expect_ping(tunnel(through(server, **options)))
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_agent_of_the_environment_logs_in(
+    tunnel, through, sshd, ssh_keys, make_agent, kind
+):
+    agent = make_agent(ssh_keys[kind])
+    bastion = through(sshd, identityFile=None)
+    expect_ping(tunnel(bastion, env={"SSH_AUTH_SOCK": agent.path}))
+
+
+def test_configured_agent_is_preferred_to_the_environments(
+    tunnel, through, sshd, ssh_keys, make_agent
+):
+    right, wrong = make_agent(ssh_keys["ecdsa"]), make_agent(ssh_keys["stranger"])
+    bastion = through(sshd, identityFile=None, identityAgent=right.path)
+    expect_ping(tunnel(bastion, env={"SSH_AUTH_SOCK": wrong.path}))
+
+
+def test_agent_is_tried_after_the_files(tunnel, through, sshd, ssh_keys, make_agent):
+    agent = make_agent(ssh_keys["stranger"], ssh_keys["ecdsa"])
+    bastion = through(sshd, identityFile=ssh_keys["stranger"].path, identityAgent=agent.path)
+    expect_ping(tunnel(bastion))
+
+
+def test_agent_that_is_gone_is_named(tunnel, through, sshd, ssh_keys, make_agent):
+    agent = make_agent(ssh_keys["ed25519"])
+    daemon = tunnel(through(sshd, identityFile=None, identityAgent=agent.path))
+    agent.stop()
+    expect_refusal(daemon, "login")
+    daemon.wait_for_log(rf"cannot connect to the agent at '{agent.path}'")
+
+
+def test_agent_none_means_no_agent(tunnel, through, sshd, ssh_keys, make_agent):
+    agent = make_agent(ssh_keys["ed25519"])
+    bastion = through(sshd, identityFile=ssh_keys["stranger"].path, identityAgent="none")
+    expect_refusal(tunnel(bastion, env={"SSH_AUTH_SOCK": agent.path}), "was refused")
+
+
+def test_refused_login_names_the_methods_and_the_keys(tunnel, through, sshd, ssh_keys, make_agent):
+    agent = make_agent(ssh_keys["stranger"])
+    path = ssh_keys["stranger"].path
+    daemon = tunnel(through(sshd, identityFile=path, identityAgent=agent.path))
+    line = expect_refusal(daemon, "was refused", "publickey", str(path), "stranger-key")
+    assert "authorized_keys" in line
+
+
+def test_unknown_user_is_refused(tunnel, through, sshd):
+    expect_refusal(tunnel(through(sshd, user="nobody-like-that")), "nobody-like-that", "refused")
+
+
+def test_server_that_allows_fewer_attempts_is_named(tunnel, through, make_sshd, ssh_keys):
+    server = make_sshd(MaxAuthTries="2")
+    files = [ssh_keys["stranger"].path] + [
+        ssh_keys["stranger"].copy(server.directory / f"stranger-{number}") for number in range(5)
+    ]
+    expect_refusal(tunnel(through(server, identityFile=files)), "MaxAuthTries")
+
+
+def test_nothing_to_log_in_with_is_said_at_check_and_at_login(
+    tunnel, through, sshd, tmp_path
+):
+    daemon = tunnel(through(sshd, identityFile=None))
+    daemon.wait_for_log(r"has nothing to log in with")
+    expect_refusal(daemon, "there was no key, agent or password")
+    checked = run_command("check", str(daemon.config_file), env={"HOME": str(tmp_path)})
+    assert "has nothing to log in with" in checked.stdout + checked.stderr
+
+
+def test_missing_key_is_named(tmp_path, through, sshd):
+    path = tmp_path / "nowhere.pem"
+    assert f"cannot open private key '{path}'" in failed_start(
+        tmp_path, through(sshd, identityFile=path)
+    )
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_key_that_others_may_read_is_refused(tmp_path, through, sshd, ssh_keys, mode):
+    path = ssh_keys["ed25519"].copy(tmp_path / "open.pem", mode)
+    said = failed_start(tmp_path, through(sshd, identityFile=path))
+    assert f"{mode:04o}" in said and f"chmod 600 {path}" in said
+
+
+def test_encrypted_key_without_a_passphrase_is_refused(tmp_path, through, sshd, ssh_keys):
+    said = failed_start(
+        tmp_path, through(sshd, identityFile=ssh_keys["ed25519-encrypted"].path)
+    )
+    assert "encrypted" in said and "passphraseFile" in said
+
+
+@pytest.mark.parametrize("kind", ["rsa-pem-encrypted", "ed25519-encrypted"])
+def test_wrong_passphrase_is_named(tmp_path, through, sshd, ssh_keys, kind):
+    wrong = tmp_path / "wrong"
+    wrong.write_text("incorrect horse\n")
+    said = failed_start(
+        tmp_path, through(sshd, identityFile=ssh_keys[kind].path, passphraseFile=wrong)
+    )
+    assert "passphrase is wrong" in said
+
+
+def test_public_key_in_the_place_of_the_private_one_is_recognised(
+    tmp_path, through, sshd, ssh_keys
+):
+    path = tmp_path / "key.pub"
+    path.write_text(ssh_keys["ed25519"].public + "\n")
+    path.chmod(0o600)
+    assert "public" in failed_start(tmp_path, through(sshd, identityFile=path))
+
+
+def test_file_that_is_no_key_is_refused(tmp_path, through, sshd):
+    path = tmp_path / "key.pem"
+    label = "OPENSSH PRIVATE KEY"
+    path.write_text(f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n")
+    path.chmod(0o600)
+    assert str(path) in failed_start(tmp_path, through(sshd, identityFile=path))
+
+
+def test_unreadable_key_is_refused(tmp_path, through, sshd, ssh_keys):
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    path = ssh_keys["ed25519"].copy(tmp_path / "secret.pem", 0o000)
+    assert "ermission denied" in failed_start(tmp_path, through(sshd, identityFile=path))
+
+
+def test_directory_in_the_place_of_a_key_is_refused(tmp_path, through, sshd):
+    assert str(tmp_path) in failed_start(tmp_path, through(sshd, identityFile=tmp_path))
+
+
+def test_missing_passphrase_file_is_named(tmp_path, through, sshd, ssh_keys):
+    said = failed_start(
+        tmp_path,
+        through(
+            sshd,
+            identityFile=ssh_keys["ed25519-encrypted"].path,
+            passphraseFile=tmp_path / "nowhere",
+        ),
+    )
+    assert "passphraseFile" in said and "nowhere" in said
+
+
+def test_password_is_not_tried_where_none_is_taken(tunnel, through, sshd, tmp_path):
+    password = tmp_path / "password"
+    password.write_text("open sesame\n")
+    password.chmod(0o600)
+    daemon = tunnel(through(sshd, identityFile=None, passwordFile=password))
+    expect_refusal(daemon, "was refused", "publickey")
+    assert "open sesame" not in daemon.log()
+
+
+def test_credential_of_systemd_is_a_key(tunnel, through, sshd, ssh_keys, tmp_path):
+    ssh_keys["rsa-pem"].copy(tmp_path / "bastion-key")
+    bastion = through(sshd, identityFile="${CREDENTIALS_DIRECTORY}/bastion-key")
+    expect_ping(tunnel(bastion, env={"CREDENTIALS_DIRECTORY": str(tmp_path)}))
+
+
+def test_default_key_in_the_home_directory_is_found(tunnel, through, sshd, ssh_keys, tmp_path):
+    (tmp_path / ".ssh").mkdir()
+    ssh_keys["rsa"].copy(tmp_path / ".ssh" / "id_rsa")
+    expect_ping(tunnel(through(sshd, identityFile=None), env={"HOME": str(tmp_path)}))
+
+
+def test_secrets_are_never_logged(tunnel, through, sshd, ssh_keys):
+    bastion = through(
+        sshd,
+        identityFile=ssh_keys["ed25519-encrypted"].path,
+        passphraseFile=ssh_keys.passphrase_file,
+    )
+    daemon = tunnel(bastion)
+    expect_ping(daemon)
+    assert "correct horse" not in daemon.log()
