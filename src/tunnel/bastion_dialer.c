@@ -206,8 +206,7 @@ bastion_dial_start(const struct bastion_dial_request *request, bastion_dial_cb *
 	dial->request = *request;
 	dial->on_done = on_done;
 	dial->arg = arg;
-	int port = options_of(dial)->port;
-	(void)snprintf(dial->port, sizeof dial->port, "%d", port);
+	(void)snprintf(dial->port, sizeof dial->port, "%d", request->bastion->options.port);
 	dial->endpoint = (struct address){.host = options_of(dial)->host, .port = dial->port};
 	(void)event_assign(&dial->timer, request->base, -1, 0, on_timer, dial);
 	event_active(&dial->timer, EV_TIMEOUT, 0);
