@@ -13,6 +13,7 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <libssh2.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -391,6 +392,17 @@ room_for_clients(int descriptors)
 	return room > 0 ? room : 1;
 }
 
+static void
+hold_stop_signals(int how)
+{
+	sigset_t signals;
+
+	(void)sigemptyset(&signals);
+	for (size_t i = 0; i < ARRAY_LENGTH(stop_signals); i++)
+		(void)sigaddset(&signals, stop_signals[i]);
+	(void)pthread_sigmask(how, &signals, NULL);
+}
+
 /* From a valid configuration to a running daemon, and to its end. */
 static bool
 run(struct daemon *daemon, struct report *report)
@@ -398,6 +410,8 @@ run(struct daemon *daemon, struct report *report)
 	struct err err;
 	bool is_started = false;
 
+	/* A stop that is asked for while we start counts once we can end in order. */
+	hold_stop_signals(SIG_BLOCK);
 	(void)signal(SIGPIPE, SIG_IGN);
 	setup_set_room(daemon->setup, room_for_clients(process_set_limits()));
 	prepare_log(daemon);
@@ -413,6 +427,7 @@ run(struct daemon *daemon, struct report *report)
 		goto out;
 	}
 	is_started = true;
+	hold_stop_signals(SIG_UNBLOCK);
 	log_write(&log_main, LOG_LEVEL_NOTICE, "cachetunnel %s, %d worker(s)", CACHETUNNEL_VERSION,
 		  daemon->worker_count);
 	log_report(report, REPORT_WARNING, REPORT_NOTE);
