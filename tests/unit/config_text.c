@@ -32,6 +32,24 @@ load_text(const char *text, struct report *report)
 	return NULL;
 }
 
+struct loaded
+load(const char *text)
+{
+	struct loaded loaded = {.report = report_new()};
+
+	loaded.config = load_text(text, loaded.report);
+	if (loaded.config == NULL)
+		fail_msg("%s", report_get(loaded.report, 0)->text);
+	return loaded;
+}
+
+void
+unload(struct loaded *loaded)
+{
+	config_unref(loaded->config);
+	report_free(loaded->report);
+}
+
 bool
 report_has(const struct report *report, enum report_level level, const char *fragment)
 {

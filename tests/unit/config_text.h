@@ -16,6 +16,16 @@ extern const char config_text_name[];
  * is good; NULL otherwise, with the errors in the report. */
 struct config *load_text(const char *text, struct report *report);
 
+/* A configuration that is good, with what was remarked on it. */
+struct loaded {
+	struct report *report;
+	struct config *config;
+};
+
+/* Loads `text`, or fails the test with its first error. Unload it in the end. */
+struct loaded load(const char *text);
+void unload(struct loaded *loaded);
+
 /* Whether an entry of this level contains `fragment`. */
 bool report_has(const struct report *report, enum report_level level, const char *fragment);
 

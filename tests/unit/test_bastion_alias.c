@@ -111,29 +111,6 @@ write_real_ssh(const char *config)
 	return true;
 }
 
-struct loaded {
-	struct report *report;
-	struct config *config;
-};
-
-static struct loaded
-load(const char *text)
-{
-	struct loaded loaded = {.report = report_new()};
-
-	loaded.config = load_text(text, loaded.report);
-	if (loaded.config == NULL)
-		fail_msg("%s", report_get(loaded.report, 0)->text);
-	return loaded;
-}
-
-static void
-unload(struct loaded *loaded)
-{
-	config_unref(loaded->config);
-	report_free(loaded->report);
-}
-
 static void
 assert_texts(const struct text_list *list, const char *const *texts, size_t count)
 {

@@ -23,29 +23,6 @@ set_environment(void **state ATTR_UNUSED)
 	       setenv("CACHETUNNEL_SSH", "/no/such/program", 1) != 0;
 }
 
-struct loaded {
-	struct report *report;
-	struct config *config;
-};
-
-static struct loaded
-load(const char *text)
-{
-	struct loaded loaded = {.report = report_new()};
-
-	loaded.config = load_text(text, loaded.report);
-	if (loaded.config == NULL)
-		fail_msg("%s", report_get(loaded.report, 0)->text);
-	return loaded;
-}
-
-static void
-unload(struct loaded *loaded)
-{
-	config_unref(loaded->config);
-	report_free(loaded->report);
-}
-
 static void
 a_section_may_stand_before_or_after_the_service(void **state ATTR_UNUSED)
 {

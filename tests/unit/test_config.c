@@ -18,29 +18,6 @@
 #define SERVICE "[s]\nclient = yes\naccept = 1\nconnect = cache.example.com:6379\n"
 #define PLAIN_TAIL "accept = 1\nconnect = 2\n"
 
-struct loaded {
-	struct report *report;
-	struct config *config;
-};
-
-static struct loaded
-load(const char *text)
-{
-	struct loaded loaded = {.report = report_new()};
-
-	loaded.config = load_text(text, loaded.report);
-	if (loaded.config == NULL)
-		fail_msg("%s", report_get(loaded.report, 0)->text);
-	return loaded;
-}
-
-static void
-unload(struct loaded *loaded)
-{
-	config_unref(loaded->config);
-	report_free(loaded->report);
-}
-
 static void
 the_example_of_the_elasticache_guide_works_unchanged(void **state ATTR_UNUSED)
 {
