@@ -111,6 +111,7 @@ SOURCES := \
 	src/tunnel/bastion_dialer.c \
 	src/tunnel/connector.c \
 	src/tunnel/dialer.c \
+	src/tunnel/generation.c \
 	src/tunnel/inbox.c \
 	src/tunnel/listener.c \
 	src/tunnel/log_id.c \

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "notify.h"
 #include "process.h"
+#include "tunnel/generation.h"
 #include "tunnel/listener.h"
 #include "tunnel/setup.h"
 #include "tunnel/socket_setup.h"
@@ -235,7 +236,7 @@ worker_for(const struct daemon *daemon, const struct service *service)
 {
 	size_t owner;
 
-	if (worker_find_owner(service, (size_t)daemon->worker_count, &owner))
+	if (generation_find_owner(service, (size_t)daemon->worker_count, &owner))
 		return daemon->workers[owner];
 	return least_loaded(daemon);
 }

@@ -18,27 +18,30 @@ struct channel_request;
 struct event_base;
 struct resolver;
 struct session_pool;
-struct ssh_credentials;
+struct setup;
 struct stream;
 
 struct session_pool_request {
-	struct event_base *base; /* borrowed, as all here, while the pool lives */
-	struct resolver *resolver;
-	const struct bastion *bastion;
-	const struct ssh_credentials *credentials;
-	struct session_pool *via; /* the pool of the bastion to hop through first; NULL: none */
+	struct event_base *base;       /* borrowed while the pool lives */
+	struct resolver *resolver;     /* the same */
+	struct setup *setup;           /* whose bastion it is; the pool takes a reference */
+	const struct bastion *bastion; /* of that setup */
+	/* The pool of the bastion to hop through first, of which it takes a reference; NULL: none. */
+	struct session_pool *via;
 };
 
 /* The channel is open (`channel` is owned by the callee), or `err` says why not; the request is
  * gone. Never called from inside session_pool_open(). */
 typedef void session_pool_channel_cb(void *arg, struct stream *channel, const struct err *err);
 
-/* Returns owned; NULL: no memory. */
+/* Returns one owned reference; NULL: no memory. */
 struct session_pool *session_pool_new(const struct session_pool_request *request);
 
-/* All requests must be over or cancelled, and all channels freed, before those of the pool's
- * `via`. NULL is fine. */
-void session_pool_free(struct session_pool *pool);
+/* References, all of the worker's thread. With the last one the sessions end: all requests must be
+ * over or cancelled by then, and all channels freed; never from inside a callback of the pool or
+ * of its channels. session_pool_unref() takes NULL. */
+struct session_pool *session_pool_ref(struct session_pool *pool);
+void session_pool_unref(struct session_pool *pool);
 
 /* Asks for a channel to `endpoint` (borrowed until the request is over). Returns a handle to
  * cancel with; NULL: no memory. */

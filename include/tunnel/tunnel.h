@@ -9,13 +9,16 @@
  * Owned by its worker, and used in its thread only.
  */
 
+struct generation;
 struct tunnel;
 struct worker;
 struct worker_client;
 
-/* Begins a tunnel for `client`, whose descriptor and reference it takes, also on failure.
- * Returns owned; NULL, with the client closed and logged, when it could not begin. */
-struct tunnel *tunnel_start(struct worker *worker, const struct worker_client *client);
+/* Begins a tunnel for `client`, whose descriptor and reference it takes, also on failure. It holds
+ * `generation`, which is of the client's setup, to its end. Returns owned; NULL, with the client
+ * closed and logged, when it could not begin. */
+struct tunnel *tunnel_start(struct worker *worker, struct generation *generation,
+			    const struct worker_client *client);
 
 /* Frees what is no longer needed, which may be the tunnel itself: true if it is gone. */
 bool tunnel_tidy(struct tunnel *tunnel);

@@ -10,15 +10,13 @@
 #include <sys/socket.h>
 
 /*
- * One thread with its own event loop, resolver, TLS sessions and tunnels. Nothing of it is
- * touched from another thread; clients come in through its inbox.
+ * One thread with its own event loop, resolver, generation and tunnels. Nothing of it is touched
+ * from another thread; clients come in through its inbox.
  */
 
 struct event_base;
 struct resolver;
 struct scratch;
-struct session_pool;
-struct tls_sessions;
 struct tunnel;
 struct worker;
 
@@ -33,13 +31,9 @@ struct worker_client {
 
 /* For the main thread. */
 
-/* Makes the worker number `index` of `count` for the services of `setup` (borrowed; takes a
- * reference of its own) and starts its thread, with all signals blocked. Returns owned. */
+/* Makes the worker number `index` of `count`, with its generation of `setup` (borrowed; it takes
+ * a reference of its own), and starts its thread, with all signals blocked. Returns owned. */
 struct worker *worker_start(struct setup *setup, size_t index, size_t count, struct err *err);
-
-/* Which of `count` workers the service's tunnels belong to: the one that owns its bastion, so
- * that logins are not multiplied by threads. False where any will do. */
-bool worker_find_owner(const struct service *service, size_t count, size_t *ret_index);
 
 /* Hands a client over. False when memory ran out; then nothing was taken. */
 bool worker_submit(struct worker *worker, const struct worker_client *client) ATTR_MUST_CHECK;
@@ -64,15 +58,6 @@ struct worker_slot {
 struct event_base *worker_base(struct worker *worker);
 struct resolver *worker_resolver(struct worker *worker);
 struct scratch *worker_scratch(struct worker *worker);
-
-/* The TLS sessions to resume for this service; NULL where resuming is off. */
-struct tls_sessions *worker_sessions(struct worker *worker, size_t service_index);
-
-/* The sessions to the bastion that this service goes through; NULL: none. */
-struct session_pool *worker_session_pool(struct worker *worker, size_t service_index);
-
-/* The endpoint that this service's next dial begins with, by its `failover`. */
-size_t worker_first_endpoint(struct worker *worker, size_t service_index);
 
 /* tunnel_tidy() is called at the end of this turn of the loop, where freeing is safe. */
 void worker_tidy_later(struct worker *worker, struct tunnel *tunnel);

@@ -8,6 +8,7 @@
 #include "ssh/session.h"
 #include "stream/stream.h"
 #include "tunnel/bastion_dialer.h"
+#include "tunnel/setup.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -62,7 +63,9 @@ struct channel_request {
 };
 
 struct session_pool {
-	struct session_pool_request request;
+	unsigned references;
+	struct session_pool_request request; /* holds `setup` and `via` by one reference each */
+	const struct ssh_credentials *credentials; /* borrowed from the setup */
 	struct log_scope log;
 	struct list sessions;
 	struct list waiting;
@@ -240,7 +243,7 @@ on_dialled(void *arg, struct stream *way, const struct err *err)
 	const struct ssh_session_request request = {
 		.base = pool->request.base,
 		.bastion = pool->request.bastion,
-		.credentials = pool->request.credentials,
+		.credentials = pool->credentials,
 		.log = &pool->log,
 		.on_free = on_free,
 	};
@@ -321,7 +324,7 @@ start_session(struct session_pool *pool)
 		.base = pool->request.base,
 		.resolver = pool->request.resolver,
 		.bastion = pool->request.bastion,
-		.user = ssh_credentials_user(pool->request.credentials),
+		.user = ssh_credentials_user(pool->credentials),
 		.via = pool->request.via,
 		.log = &pool->log,
 	};
@@ -510,7 +513,12 @@ session_pool_new(const struct session_pool_request *request)
 
 	if (pool == NULL)
 		return NULL;
+	pool->references = 1;
 	pool->request = *request;
+	pool->credentials = setup_get_credentials(request->setup, request->bastion->index);
+	(void)setup_ref(request->setup);
+	if (request->via != NULL)
+		(void)session_pool_ref(request->via);
 	pool->log = log_main;
 	if (request->bastion->options.debug.is_set)
 		pool->log.level = (enum log_level)request->bastion->options.debug.level;
@@ -522,15 +530,25 @@ session_pool_new(const struct session_pool_request *request)
 	return pool;
 }
 
-void
-session_pool_free(struct session_pool *pool)
+struct session_pool *
+session_pool_ref(struct session_pool *pool)
 {
-	if (pool == NULL)
+	pool->references++;
+	return pool;
+}
+
+void
+session_pool_unref(struct session_pool *pool)
+{
+	if (pool == NULL || --pool->references > 0)
 		return;
 	(void)event_del(&pool->turn);
 	(void)event_del(&pool->surplus);
 	while (!list_is_empty(&pool->sessions))
 		free_session(LIST_ITEM(pool->sessions.next, struct pooled_session, link));
+	/* Last, because our sessions run over channels of it. */
+	session_pool_unref(pool->request.via);
+	setup_unref(pool->request.setup);
 	free(pool);
 }
 

@@ -6,6 +6,7 @@
 #include "stream/socket_stream.h"
 #include "stream/tls_stream.h"
 #include "tunnel/dialer.h"
+#include "tunnel/generation.h"
 #include "tunnel/log_id.h"
 #include "tunnel/relay.h"
 #include "tunnel/socket_setup.h"
@@ -32,8 +33,8 @@ static const char *const state_names[] = {
 struct tunnel {
 	struct worker_slot slot;             /* first, so that the worker finds us by it */
 	struct worker *worker;               /* borrowed; owns us */
-	struct setup *setup;                 /* one reference; stays the old one across a reload */
-	const struct setup_service *service; /* borrowed from it */
+	struct generation *generation;       /* one reference; stays the same across a reload */
+	const struct setup_service *service; /* borrowed from its setup */
 	struct log_scope log;
 	enum tunnel_state state; /* written by set_state() only */
 
@@ -290,9 +291,9 @@ start_dial(struct tunnel *tunnel)
 		.base = worker_base(tunnel->worker),
 		.resolver = worker_resolver(tunnel->worker),
 		.service = tunnel->service,
-		.sessions = worker_sessions(tunnel->worker, index),
-		.pool = worker_session_pool(tunnel->worker, index),
-		.first_endpoint = worker_first_endpoint(tunnel->worker, index),
+		.sessions = generation_tls_sessions(tunnel->generation, index),
+		.pool = generation_session_pool(tunnel->generation, index),
+		.first_endpoint = generation_first_endpoint(tunnel->generation, index),
 		.log = &tunnel->log,
 	};
 
@@ -303,7 +304,7 @@ start_dial(struct tunnel *tunnel)
 /* Takes the client's descriptor and reference into a tunnel; NULL, with both let go, when there
  * is no memory. */
 static struct tunnel *
-adopt(struct worker *worker, const struct worker_client *client)
+adopt(struct worker *worker, struct generation *generation, const struct worker_client *client)
 {
 	struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 
@@ -313,11 +314,13 @@ adopt(struct worker *worker, const struct worker_client *client)
 		setup_unref(client->setup);
 		return NULL;
 	}
+	assert(client->setup == generation_setup(generation));
+	setup_unref(client->setup); /* the generation's own does */
 	list_init(&tunnel->slot.all);
 	list_init(&tunnel->slot.to_tidy);
 	tunnel->worker = worker;
-	tunnel->setup = client->setup;
-	tunnel->service = setup_get_service(client->setup, client->service_index);
+	tunnel->generation = generation_ref(generation);
+	tunnel->service = setup_get_service(generation_setup(generation), client->service_index);
 	tunnel->accepted_us = clock_now_us();
 	(void)socket_name(&client->peer, client->peer_length, tunnel->peer, sizeof tunnel->peer);
 	buffer_init(&tunnel->early);
@@ -336,15 +339,16 @@ free_tunnel(struct tunnel *tunnel)
 	stream_free(tunnel->server);
 	stream_free(tunnel->client);
 	buffer_done(&tunnel->early);
-	setup_release(tunnel->setup, tunnel->service->service->index);
-	setup_unref(tunnel->setup);
+	setup_release(generation_setup(tunnel->generation), tunnel->service->service->index);
+	generation_unref(tunnel->generation);
 	free(tunnel);
 }
 
 struct tunnel *
-tunnel_start(struct worker *worker, const struct worker_client *client)
+tunnel_start(struct worker *worker, struct generation *generation,
+	     const struct worker_client *client)
 {
-	struct tunnel *tunnel = adopt(worker, client);
+	struct tunnel *tunnel = adopt(worker, generation, client);
 	struct err err = {{0}};
 
 	if (tunnel == NULL || tunnel->client == NULL) {

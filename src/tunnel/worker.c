@@ -2,15 +2,13 @@
 
 #include "base/log.h"
 #include "ssh/proxy_command.h"
-#include "stream/tls_sessions.h"
+#include "tunnel/generation.h"
 #include "tunnel/inbox.h"
 #include "tunnel/relay.h"
 #include "tunnel/resolver.h"
-#include "tunnel/session_pool.h"
 #include "tunnel/tunnel.h"
 
 #include <event2/event.h>
-#include <openssl/rand.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,26 +17,18 @@
 /* One read takes this much at most: four full TLS records, which is where larger stops paying. */
 enum { SCRATCH_SIZE = 64 * 1024 };
 
-/* What a worker keeps for each service. */
-struct worker_service {
-	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
-	size_t next_endpoint;          /* for failover = rr */
-};
-
 struct worker {
 	pthread_t thread;
 	bool is_running;
 	atomic_int load;     /* clients in the inbox and tunnels */
-	struct setup *setup; /* one reference */
 	struct inbox *inbox; /* owned; the only part that other threads touch */
 
 	/* The thread's own. */
-	struct event_base *base;         /* owned */
-	struct resolver *resolver;       /* owned */
-	struct event *tidy;              /* owned */
-	struct scratch scratch;          /* owned */
-	struct worker_service *services; /* owned; as many as the setup has */
-	struct session_pool **pools;     /* owned; for each bastion, NULL: another worker's */
+	struct event_base *base;       /* owned */
+	struct resolver *resolver;     /* owned */
+	struct event *tidy;            /* owned */
+	struct scratch scratch;        /* owned */
+	struct generation *generation; /* one reference; the one that new tunnels begin in */
 	struct list tunnels;
 	struct list to_tidy;
 };
@@ -76,23 +66,12 @@ drop_load(struct worker *worker)
 static void
 begin_tunnel(struct worker *worker, const struct worker_client *client)
 {
-	struct tunnel *tunnel = tunnel_start(worker, client);
+	struct tunnel *tunnel = tunnel_start(worker, worker->generation, client);
 
 	if (tunnel != NULL)
 		list_append(&worker->tunnels, &slot_of(tunnel)->all);
 	else
 		drop_load(worker);
-}
-
-static void
-warm_up(struct worker *worker)
-{
-	const struct config *config = setup_config(worker->setup);
-
-	for (size_t i = 0; i < config->bastion_count; i++) {
-		if (worker->pools[i] != NULL && config->bastions[i]->options.is_eager)
-			session_pool_warm_up(worker->pools[i]);
-	}
 }
 
 static void
@@ -106,7 +85,7 @@ on_message(void *arg, struct message *message)
 		begin_tunnel(worker, &received->client);
 		break;
 	case MESSAGE_WARM_UP:
-		warm_up(worker);
+		generation_warm_up(worker->generation);
 		break;
 	case MESSAGE_STOP:
 		(void)event_base_loopbreak(worker->base);
@@ -172,31 +151,6 @@ start_thread(struct worker *worker, struct err *err)
 }
 
 static bool
-make_services(struct worker *worker)
-{
-	size_t count = setup_config(worker->setup)->service_count;
-
-	worker->services = calloc(count, sizeof *worker->services);
-	if (worker->services == NULL)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		const struct setup_service *service = setup_get_service(worker->setup, i);
-		const struct service_options *options = &service->service->options;
-		unsigned char random = 0;
-
-		/* Rotation begins anywhere, so that workers and restarts do not all prefer the
-		 * first endpoint. */
-		(void)RAND_bytes(&random, sizeof random);
-		worker->services[i].next_endpoint = random % options->connect.count;
-		if (service->tls != NULL && options->session_resume)
-			worker->services[i].sessions = tls_sessions_new(
-				options->connect.count, (size_t)options->session_cache_size,
-				options->session_cache_timeout_s);
-	}
-	return true;
-}
-
-static bool
 make_loop(struct worker *worker)
 {
 	struct event_config *settings = event_config_new();
@@ -215,80 +169,18 @@ make_loop(struct worker *worker)
 	return worker->resolver != NULL && worker->tidy != NULL && worker->inbox != NULL;
 }
 
-/* A bastion, and all that is hopped through before it, belong to one worker: that of the first
- * hop. */
-static size_t
-owner_of(const struct bastion *bastion, size_t count)
-{
-	while (bastion->via != NULL)
-		bastion = bastion->via;
-	return bastion->index % count;
-}
-
-bool
-worker_find_owner(const struct service *service, size_t count, size_t *ret_index)
-{
-	if (service->bastion == NULL)
-		return false;
-	*ret_index = owner_of(service->bastion, count);
-	return true;
-}
-
-/* Makes the pool of a bastion, and first those that it goes through. */
 static bool
-make_pool(struct worker *worker, const struct bastion *bastion)
+make_generation(struct worker *worker, struct setup *setup, size_t index, size_t count)
 {
-	if (worker->pools[bastion->index] != NULL)
-		return true;
-	if (bastion->via != NULL && !make_pool(worker, bastion->via))
-		return false;
-	const struct session_pool_request request = {
+	const struct generation_place place = {
 		.base = worker->base,
 		.resolver = worker->resolver,
-		.bastion = bastion,
-		.credentials = setup_get_credentials(worker->setup, bastion->index),
-		.via = bastion->via != NULL ? worker->pools[bastion->via->index] : NULL,
+		.worker_index = index,
+		.worker_count = count,
 	};
-	worker->pools[bastion->index] = session_pool_new(&request);
-	return worker->pools[bastion->index] != NULL;
-}
 
-static bool
-make_pools(struct worker *worker, size_t index, size_t count)
-{
-	const struct config *config = setup_config(worker->setup);
-
-	worker->pools = calloc(config->bastion_count + 1, sizeof(struct session_pool *));
-	if (worker->pools == NULL)
-		return false;
-	for (size_t i = 0; i < config->bastion_count; i++) {
-		if (owner_of(config->bastions[i], count) == index &&
-		    !make_pool(worker, config->bastions[i]))
-			return false;
-	}
-	return true;
-}
-
-/* Those that others go through last: a pool's sessions run over its via's channels. */
-static void
-free_pools(struct worker *worker)
-{
-	const struct config *config = setup_config(worker->setup);
-	size_t left = worker->pools != NULL ? config->bastion_count : 0;
-
-	while (left-- > 0) {
-		for (size_t i = 0; i < config->bastion_count; i++) {
-			bool is_needed = false;
-			for (size_t j = 0; j < config->bastion_count; j++)
-				is_needed |= worker->pools[j] != NULL &&
-					     config->bastions[j]->via == config->bastions[i];
-			if (is_needed)
-				continue;
-			session_pool_free(worker->pools[i]);
-			worker->pools[i] = NULL;
-		}
-	}
-	free(worker->pools);
+	worker->generation = generation_new(&place, setup);
+	return worker->generation != NULL;
 }
 
 struct worker *
@@ -301,11 +193,10 @@ worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
 	atomic_init(&worker->load, 0);
 	list_init(&worker->tunnels);
 	list_init(&worker->to_tidy);
-	worker->setup = setup_ref(setup);
 	worker->scratch.size = SCRATCH_SIZE;
 	worker->scratch.bytes = malloc(SCRATCH_SIZE);
-	if (worker->scratch.bytes == NULL || !make_services(worker) || !make_loop(worker) ||
-	    !make_pools(worker, index, count))
+	if (worker->scratch.bytes == NULL || !make_loop(worker) ||
+	    !make_generation(worker, setup, index, count))
 		goto no_memory;
 	if (start_thread(worker, err))
 		return worker;
@@ -372,7 +263,7 @@ worker_stop(struct worker *worker)
 	/* Clients that came after the stop message become tunnels that end at once. */
 	inbox_free(worker->inbox);
 	stop_tunnels(worker);
-	free_pools(worker);
+	generation_unref(worker->generation);
 	if (worker->base != NULL)
 		proxy_command_finish(worker->base);
 	resolver_free(worker->resolver);
@@ -380,12 +271,7 @@ worker_stop(struct worker *worker)
 		event_free(worker->tidy);
 	if (worker->base != NULL)
 		event_base_free(worker->base);
-	for (size_t i = 0;
-	     worker->services != NULL && i < setup_config(worker->setup)->service_count; i++)
-		tls_sessions_free(worker->services[i].sessions);
-	free(worker->services);
 	free(worker->scratch.bytes);
-	setup_unref(worker->setup);
 	free(worker);
 }
 
@@ -405,34 +291,6 @@ struct scratch *
 worker_scratch(struct worker *worker)
 {
 	return &worker->scratch;
-}
-
-struct tls_sessions *
-worker_sessions(struct worker *worker, size_t service_index)
-{
-	return worker->services[service_index].sessions;
-}
-
-struct session_pool *
-worker_session_pool(struct worker *worker, size_t service_index)
-{
-	const struct service *service = setup_get_service(worker->setup, service_index)->service;
-
-	return service->bastion != NULL ? worker->pools[service->bastion->index] : NULL;
-}
-
-size_t
-worker_first_endpoint(struct worker *worker, size_t service_index)
-{
-	const struct setup_service *service = setup_get_service(worker->setup, service_index);
-	const struct service_options *options = &service->service->options;
-	struct worker_service *own = &worker->services[service_index];
-
-	if (options->failover != FAILOVER_RR)
-		return 0;
-	size_t first = own->next_endpoint;
-	own->next_endpoint = (first + 1) % options->connect.count;
-	return first;
 }
 
 void

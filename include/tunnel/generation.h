@@ -1,0 +1,61 @@
+#ifndef CACHETUNNEL_TUNNEL_GENERATION_H
+#define CACHETUNNEL_TUNNEL_GENERATION_H
+
+#include "tunnel/setup.h"
+
+#include <stddef.h>
+
+/*
+ * What one worker keeps for one setup: TLS sessions to resume, whose turn it is among endpoints,
+ * and the sessions to its bastions. A reload gives each worker a new generation; tunnels hold the
+ * one that they began in, and it goes with the last of them.
+ *
+ * It belongs to its worker and is used in its thread only, so references are plain numbers.
+ */
+
+struct event_base;
+struct generation;
+struct resolver;
+struct session_pool;
+struct tls_sessions;
+
+/* The worker that a generation is for. */
+struct generation_place {
+	struct event_base *base; /* borrowed, as all here */
+	struct resolver *resolver;
+	size_t worker_index; /* which of how many */
+	size_t worker_count;
+};
+
+/* Takes a reference of `setup`. Returns one owned reference; NULL: no memory. */
+struct generation *generation_new(const struct generation_place *place, struct setup *setup);
+
+/* generation_unref() takes NULL. The last reference frees it: never from inside a callback of its
+ * pools or of a stream above them. */
+struct generation *generation_ref(struct generation *generation);
+void generation_unref(struct generation *generation);
+
+/* Logs in to those of its bastions that say so (`eager`). */
+void generation_warm_up(struct generation *generation);
+
+/* The worker, of `count`, whose generation has the sessions to the service's bastion: one has all
+ * of them, so that logins are not multiplied by threads. False where there is no bastion and any
+ * worker will do. */
+bool generation_find_owner(const struct service *service, size_t count, size_t *ret_index);
+
+/* All borrowed. */
+
+struct setup *generation_setup(const struct generation *generation);
+
+/* The TLS sessions to resume for this service; NULL where resuming is off. */
+struct tls_sessions *generation_tls_sessions(const struct generation *generation,
+					     size_t service_index);
+
+/* The sessions to the bastion that this service goes through; NULL: none. */
+struct session_pool *generation_session_pool(const struct generation *generation,
+					     size_t service_index);
+
+/* The endpoint that this service's next dial begins with, by its `failover`. */
+size_t generation_first_endpoint(struct generation *generation, size_t service_index);
+
+#endif

@@ -1,0 +1,188 @@
+#include "tunnel/generation.h"
+
+#include "stream/tls_sessions.h"
+#include "tunnel/session_pool.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+struct generation_service {
+	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
+	size_t next_endpoint;          /* for failover = rr */
+};
+
+struct generation {
+	unsigned references;
+	struct generation_place place;
+	struct setup *setup;                 /* one reference */
+	struct generation_service *services; /* owned; as many as the setup has */
+	/* For each bastion one reference; NULL: another worker's. */
+	struct session_pool **pools;
+};
+
+static bool
+make_services(struct generation *generation)
+{
+	size_t count = setup_config(generation->setup)->service_count;
+
+	generation->services = calloc(count, sizeof *generation->services);
+	if (generation->services == NULL)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const struct setup_service *service = setup_get_service(generation->setup, i);
+		const struct service_options *options = &service->service->options;
+		unsigned char random = 0;
+
+		/* Rotation begins anywhere, so that workers and restarts do not all prefer the
+		 * first endpoint. */
+		(void)RAND_bytes(&random, sizeof random);
+		generation->services[i].next_endpoint = random % options->connect.count;
+		if (service->tls != NULL && options->session_resume)
+			generation->services[i].sessions = tls_sessions_new(
+				options->connect.count, (size_t)options->session_cache_size,
+				options->session_cache_timeout_s);
+	}
+	return true;
+}
+
+/* A bastion, and all that is hopped through before it, belong to one worker: that of the first
+ * hop. */
+static size_t
+owner_of(const struct bastion *bastion, size_t count)
+{
+	while (bastion->via != NULL)
+		bastion = bastion->via;
+	return bastion->index % count;
+}
+
+bool
+generation_find_owner(const struct service *service, size_t count, size_t *ret_index)
+{
+	if (service->bastion == NULL)
+		return false;
+	*ret_index = owner_of(service->bastion, count);
+	return true;
+}
+
+/* Makes the pool of a bastion, and first those that it goes through. */
+static bool
+make_pool(struct generation *generation, const struct bastion *bastion)
+{
+	struct session_pool **pools = generation->pools;
+
+	if (pools[bastion->index] != NULL)
+		return true;
+	if (bastion->via != NULL && !make_pool(generation, bastion->via))
+		return false;
+	const struct session_pool_request request = {
+		.base = generation->place.base,
+		.resolver = generation->place.resolver,
+		.setup = generation->setup,
+		.bastion = bastion,
+		.via = bastion->via != NULL ? pools[bastion->via->index] : NULL,
+	};
+	pools[bastion->index] = session_pool_new(&request);
+	return pools[bastion->index] != NULL;
+}
+
+static bool
+make_pools(struct generation *generation)
+{
+	const struct config *config = setup_config(generation->setup);
+	const struct generation_place *place = &generation->place;
+
+	generation->pools = calloc(config->bastion_count + 1, sizeof(struct session_pool *));
+	if (generation->pools == NULL)
+		return false;
+	for (size_t i = 0; i < config->bastion_count; i++) {
+		if (owner_of(config->bastions[i], place->worker_count) == place->worker_index &&
+		    !make_pool(generation, config->bastions[i]))
+			return false;
+	}
+	return true;
+}
+
+struct generation *
+generation_new(const struct generation_place *place, struct setup *setup)
+{
+	struct generation *generation = calloc(1, sizeof *generation);
+
+	if (generation == NULL)
+		return NULL;
+	generation->references = 1;
+	generation->place = *place;
+	generation->setup = setup_ref(setup);
+	if (make_services(generation) && make_pools(generation))
+		return generation;
+	generation_unref(generation);
+	return NULL;
+}
+
+struct generation *
+generation_ref(struct generation *generation)
+{
+	generation->references++;
+	return generation;
+}
+
+void
+generation_unref(struct generation *generation)
+{
+	if (generation == NULL || --generation->references > 0)
+		return;
+	const struct config *config = setup_config(generation->setup);
+	for (size_t i = 0; generation->pools != NULL && i < config->bastion_count; i++)
+		session_pool_unref(generation->pools[i]);
+	for (size_t i = 0; generation->services != NULL && i < config->service_count; i++)
+		tls_sessions_free(generation->services[i].sessions);
+	free(generation->pools);
+	free(generation->services);
+	setup_unref(generation->setup);
+	free(generation);
+}
+
+void
+generation_warm_up(struct generation *generation)
+{
+	const struct config *config = setup_config(generation->setup);
+
+	for (size_t i = 0; i < config->bastion_count; i++) {
+		if (generation->pools[i] != NULL && config->bastions[i]->options.is_eager)
+			session_pool_warm_up(generation->pools[i]);
+	}
+}
+
+struct setup *
+generation_setup(const struct generation *generation)
+{
+	return generation->setup;
+}
+
+struct tls_sessions *
+generation_tls_sessions(const struct generation *generation, size_t service_index)
+{
+	return generation->services[service_index].sessions;
+}
+
+struct session_pool *
+generation_session_pool(const struct generation *generation, size_t service_index)
+{
+	const struct service *service =
+		setup_get_service(generation->setup, service_index)->service;
+
+	return service->bastion != NULL ? generation->pools[service->bastion->index] : NULL;
+}
+
+size_t
+generation_first_endpoint(struct generation *generation, size_t service_index)
+{
+	const struct setup_service *service = setup_get_service(generation->setup, service_index);
+	const struct service_options *options = &service->service->options;
+	struct generation_service *own = &generation->services[service_index];
+
+	if (options->failover != FAILOVER_RR)
+		return 0;
+	size_t first = own->next_endpoint;
+	own->next_endpoint = (first + 1) % options->connect.count;
+	return first;
+}
