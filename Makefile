@@ -143,7 +143,7 @@ FUZZERS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 # --- Flags -----------------------------------------------------------------------------------
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wpointer-arith -Wwrite-strings \
-	-Wvla -Wformat=2 -Wundef -Wswitch-enum
+	-Wvla -Wformat=2 -Wundef -Wswitch-enum -Wno-missing-field-initializers
 HARDENING := -fstack-protector-strong -fPIE
 ifeq ($(SAN),)
 HARDENING += $(if $(findstring -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)

@@ -16,18 +16,48 @@
 
 enum { ERR_TEXT_SIZE = 512 };
 
-struct err {
-	char text[ERR_TEXT_SIZE];
+/* What kind of failure it is, where somebody advises or counts by it; the text says the rest. */
+enum err_kind {
+	ERR_OTHER,
+	ERR_TIMEOUT,      /* nobody answered in time */
+	ERR_REFUSED,      /* the machine answers, and nobody listens there */
+	ERR_UNREACHABLE,  /* there is no way from here */
+	ERR_DISCONNECTED, /* the other side closed or reset in the middle of it */
+
+	ERR_NAME_UNKNOWN, /* there is no such name */
+	ERR_NAME_SERVER,  /* no name server gave a useful answer */
+
+	ERR_SSH_PROTOCOL, /* no SSH there, or no common algorithm */
+	ERR_HOST_KEY,     /* unknown, changed or revoked */
+	ERR_LOGIN,
+	ERR_FORBIDDEN, /* the bastion does not allow the channel */
+
+	ERR_TLS_NONE,                /* what answers does not speak TLS */
+	ERR_TLS_VERSION,             /* none in common */
+	ERR_TLS_HANDSHAKE,           /* anything else that the two sides do not agree on */
+	ERR_CERTIFICATE_NAME,        /* it is somebody else's */
+	ERR_CERTIFICATE_EXPIRED,     /* or not valid yet */
+	ERR_CERTIFICATE_UNTRUSTED,   /* nobody whom we trust issued it */
+	ERR_CERTIFICATE_REJECTED,    /* revoked, too weak, for another purpose */
+	ERR_CERTIFICATE_OURS_NEEDED, /* the server wants one of us */
 };
 
-/* Replaces the text. Always returns false, so that a failing function can end with it.
+struct err {
+	char text[ERR_TEXT_SIZE];
+	enum err_kind kind;
+};
+
+/* Replaces the text; the kind is ERR_OTHER until err_mark() says more. Always returns false, so that a failing function can end with it.
  * `err` may be NULL where nobody wants the text. Over-long text is cut. */
 bool err_set(struct err *err, const char *format, ...) ATTR_PRINTF(2, 3);
 
-/* As err_set(), followed by ": " and the text for `errno_value`. */
+/* As err_set(), followed by ": " and the text for `errno_value`, which also tells the kind. */
 bool err_set_errno(struct err *err, int errno_value, const char *format, ...) ATTR_PRINTF(3, 4);
 
-/* Puts "FORMAT: " in front of the text that is there. Always returns false. */
+/* Puts "FORMAT: " in front of the text that is there; the kind stays. Always returns false. */
 bool err_wrap(struct err *err, const char *format, ...) ATTR_PRINTF(2, 3);
+
+/* Says what kind of failure the text tells of. Always returns false. */
+bool err_mark(struct err *err, enum err_kind kind);
 
 #endif

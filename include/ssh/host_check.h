@@ -19,10 +19,14 @@ struct bastion;
  * own order would ask for another type and then find it unknown. */
 void host_check_prefer(const struct bastion *bastion, LIBSSH2_SESSION *ssh);
 
-/* After the handshake, before anything secret is sent. False with `err`, which tells both
- * fingerprints and what to do. Under accept-new an unknown key is appended. */
+enum { HOST_CHECK_TEXT_SIZE = 512 };
+
+/* After the handshake, before anything secret is sent. True with the key and why it is accepted,
+ * for people ("ssh-ed25519 SHA256:… (known by FILE:LINE)"), in `ret_text` of HOST_CHECK_TEXT_SIZE
+ * bytes; false with `err`, which tells both fingerprints and what to do. Under accept-new an
+ * unknown key is appended. */
 bool host_check(const struct bastion *bastion, LIBSSH2_SESSION *ssh, const struct log_scope *log,
-		struct err *err) ATTR_MUST_CHECK;
+		char *ret_text, struct err *err) ATTR_MUST_CHECK;
 
 /* Says why the two sides found no algorithm in common; libssh2 only says that. `greeting` is the
  * server's first line. */

@@ -32,6 +32,9 @@ struct ssh_session_request {
 	/* The session may open a channel again, after it was occupied on its own account; with the
 	 * same `arg` as the others. */
 	void (*on_free)(void *arg);
+	/* The server is the one that was meant: `key` (borrowed for the call) tells which key it
+	 * showed, and why that is accepted. The login follows. NULL: nobody wants to know. */
+	void (*on_host_accepted)(void *arg, const char *key);
 };
 
 /* `err` is NULL: logged in, channels may be opened. Else it failed, and the session is only good
@@ -65,6 +68,9 @@ void ssh_session_open(struct ssh_session *session, const struct address *endpoin
 /* Whether an open is under way. None can be given up: the session stays occupied until the server
  * has answered, which for an endpoint that drops packets silently may take a minute. */
 bool ssh_session_is_opening(const struct ssh_session *session);
+
+/* How it logged in, for people: "'user' by ssh-ed25519 /path". Once it is ready; borrowed. */
+const char *ssh_session_describe_login(const struct ssh_session *session);
 
 /* How many channels are held. */
 unsigned ssh_session_channel_count(const struct ssh_session *session);

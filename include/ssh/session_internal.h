@@ -53,9 +53,10 @@ struct ssh_session {
 	struct ssh_open open;
 	struct list channels; /* of struct ssh_channel; each owned by who holds the stream */
 	unsigned channel_count;
-	struct list closing; /* channels whose streams are gone and that the server still has */
-	struct err why;      /* it ended */
-	char farewell[128];  /* the server's reason for disconnecting, escaped; empty: none */
+	struct list closing;  /* channels whose streams are gone and that the server still has */
+	char login_text[160]; /* how it logged in */
+	struct err why;       /* it ended */
+	char farewell[128];   /* the server's reason for disconnecting, escaped; empty: none */
 
 	/* transport.c's */
 	struct stream *lower; /* owned */
@@ -130,6 +131,9 @@ void ssh_open_probe(struct ssh_session *session);
 /* Both borrow the session. NULL: no memory. */
 struct ssh_login *ssh_login_new(struct ssh_session *session);
 void ssh_login_free(struct ssh_login *login); /* NULL is fine */
+
+/* Which way was accepted, after STREAM_OK: "'user' by ssh-ed25519 /path". Returns `out`. */
+char *ssh_login_describe(const struct ssh_login *login, char *out, size_t size);
 
 /* Goes as far as the server's answers allow: STREAM_OK logged in, STREAM_AGAIN waits, else `err`
  * says why not. */

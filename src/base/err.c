@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,28 @@ err_set(struct err *err, const char *format, ...)
 	va_start(arguments, format);
 	(void)vsnprintf(err->text, sizeof err->text, format, arguments);
 	va_end(arguments);
+	err->kind = ERR_OTHER;
 	return false;
+}
+
+static enum err_kind
+kind_of(int errno_value)
+{
+	switch (errno_value) {
+	case ETIMEDOUT:
+		return ERR_TIMEOUT;
+	case ECONNREFUSED:
+		return ERR_REFUSED;
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case EADDRNOTAVAIL:
+		return ERR_UNREACHABLE;
+	case ECONNRESET:
+	case EPIPE:
+		return ERR_DISCONNECTED;
+	default:
+		return ERR_OTHER;
+	}
 }
 
 bool
@@ -33,7 +55,8 @@ err_set_errno(struct err *err, int errno_value, const char *format, ...)
 	/* POSIX's strerror_r; the Makefile asks for it rather than for GNU's. */
 	if (strerror_r(errno_value, reason, sizeof reason) != 0)
 		(void)snprintf(reason, sizeof reason, "error %d", errno_value);
-	return err_set(err, "%s: %s", what, reason);
+	(void)err_set(err, "%s: %s", what, reason);
+	return err_mark(err, kind_of(errno_value));
 }
 
 bool
@@ -49,6 +72,16 @@ err_wrap(struct err *err, const char *format, ...)
 	(void)vsnprintf(context, sizeof context, format, arguments);
 	va_end(arguments);
 
+	enum err_kind kind = err->kind;
 	memcpy(inner, err->text, sizeof inner);
-	return err_set(err, "%s: %s", context, inner);
+	(void)err_set(err, "%s: %s", context, inner);
+	return err_mark(err, kind);
+}
+
+bool
+err_mark(struct err *err, enum err_kind kind)
+{
+	if (err != NULL)
+		err->kind = kind;
+	return false;
 }

@@ -194,9 +194,17 @@ find_key(const struct bastion *bastion, const struct known_hosts *hosts, struct 
 	return finding;
 }
 
+/* `why` says why it is accepted. */
+static bool
+accept_key(const char *algorithm, const char *fingerprint, const char *why, char *ret_text)
+{
+	(void)snprintf(ret_text, HOST_CHECK_TEXT_SIZE, "%s %s (%s)", algorithm, fingerprint, why);
+	return true;
+}
+
 static bool
 check_key(const struct bastion *bastion, struct host_key key, const struct log_scope *log,
-	  struct err *err)
+	  char *ret_text, struct err *err)
 {
 	char fingerprint[HOST_KEY_FINGERPRINT_SIZE];
 	char algorithm[ALGORITHM_SIZE];
@@ -208,7 +216,7 @@ check_key(const struct bastion *bastion, struct host_key key, const struct log_s
 	(void)host_key_algorithm(key, algorithm, sizeof algorithm);
 	if (bastion->options.host_key.count > 0) {
 		if (is_pinned(bastion, fingerprint))
-			return true;
+			return accept_key(algorithm, fingerprint, "pinned by hostKey", ret_text);
 		return err_set(err,
 			       "the host key of '%s' is %s %s, and hostKey allows only %s; if that "
 			       "is another key of the same server, pin the %s one as well",
@@ -221,18 +229,23 @@ check_key(const struct bastion *bastion, struct host_key key, const struct log_s
 	finding = find_key(bastion, hosts, key);
 	known_hosts_free(hosts);
 
-	if (finding.verdict == HOST_KEY_KNOWN)
-		return true;
+	if (finding.verdict == HOST_KEY_KNOWN) {
+		char why[sizeof finding.place + 16];
+		(void)snprintf(why, sizeof why, "known by %s", finding.place);
+		return accept_key(algorithm, fingerprint, why, ret_text);
+	}
 	if (bastion->options.host_key_check == HOST_KEY_CHECK_NO &&
 	    finding.verdict != HOST_KEY_REVOKED) {
 		log_write(log, LOG_LEVEL_WARNING,
 			  "bastion '%s': its host key, %s %s, is not checked (hostKeyCheck = no)",
 			  bastion->name, algorithm, fingerprint);
-		return true;
+		return accept_key(algorithm, fingerprint, "not checked: hostKeyCheck = no",
+				  ret_text);
 	}
 	if (bastion->options.host_key_check == HOST_KEY_CHECK_ACCEPT_NEW &&
 	    finding.verdict == HOST_KEY_UNKNOWN)
-		return accept_new(bastion, key, fingerprint, log, err);
+		return accept_new(bastion, key, fingerprint, log, err) &&
+		       accept_key(algorithm, fingerprint, "new, and added to knownHosts", ret_text);
 	(void)refuse(bastion, &finding, algorithm, fingerprint, err);
 	if (unreadable.text[0] != '\0')
 		(void)err_wrap(err, "%s", unreadable.text);
@@ -241,7 +254,7 @@ check_key(const struct bastion *bastion, struct host_key key, const struct log_s
 
 bool
 host_check(const struct bastion *bastion, LIBSSH2_SESSION *ssh, const struct log_scope *log,
-	   struct err *err)
+	   char *ret_text, struct err *err)
 {
 	size_t length = 0;
 	int type = 0;
@@ -250,7 +263,7 @@ host_check(const struct bastion *bastion, LIBSSH2_SESSION *ssh, const struct log
 
 	if (blob == NULL)
 		return err_set(err, "the server showed no host key");
-	return check_key(bastion, key, log, err);
+	return check_key(bastion, key, log, ret_text, err) || err_mark(err, ERR_HOST_KEY);
 }
 
 void
@@ -269,4 +282,5 @@ host_check_explain_no_common(const struct bastion *bastion, const char *greeting
 			      "or the MAC with '%s'; libssh2 %s needs one of curve25519-sha256 or "
 			      "ecdh-sha2-*, ssh-ed25519 or ecdsa, aes*-ctr, and hmac-sha2-*",
 			      greeting, LIBSSH2_VERSION);
+	(void)err_mark(err, ERR_SSH_PROTOCOL);
 }

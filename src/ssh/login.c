@@ -512,6 +512,35 @@ step_once(struct ssh_login *login, struct err *err)
 	return STREAM_FAILED;
 }
 
+char *
+ssh_login_describe(const struct ssh_login *login, char *out, size_t size)
+{
+	const struct ssh_identity *identity;
+	char how[128] = "the password of passwordFile";
+
+	switch (login->way) {
+	case LOGIN_ASK_METHODS:
+		(void)snprintf(how, sizeof how, "nothing at all, as the server asks for nothing");
+		break;
+	case LOGIN_FILES:
+		identity = ssh_credentials_get(login->credentials, login->index);
+		(void)snprintf(how, sizeof how, "%s %s", private_key_algorithm(identity->key),
+			       identity->path);
+		break;
+	case LOGIN_AGENT:
+		(void)snprintf(how, sizeof how, "the agent's %s",
+			       login->identities[login->index].comment);
+		break;
+	case LOGIN_LIST_AGENT:
+	case LOGIN_PASSWORD:
+	case LOGIN_KEYBOARD:
+	case LOGIN_OUT_OF_WAYS:
+		break;
+	}
+	(void)snprintf(out, size, "'%s' by %s", login->user, how);
+	return out;
+}
+
 enum stream_result
 ssh_login_step(struct ssh_login *login, struct err *err)
 {

@@ -31,19 +31,22 @@ explain_failed_open(struct ssh_session *session, struct err *err)
 	char *text = NULL;
 
 	(void)libssh2_session_last_error(session->ssh, &text, NULL, 0);
-	if (text != NULL && strstr(text, "prohibited") != NULL)
+	if (text != NULL && strstr(text, "prohibited") != NULL) {
 		(void)err_set(err,
 			      "bastion '%s' does not allow forwarding to %s; its sshd_config has "
 			      "AllowTcpForwarding no, or PermitOpen without it",
 			      bastion, session->open.endpoint);
-	else if (text != NULL && strstr(text, "connect failed") != NULL)
+		(void)err_mark(err, ERR_FORBIDDEN);
+	} else if (text != NULL && strstr(text, "connect failed") != NULL) {
 		(void)err_set(err,
 			      "bastion '%s' cannot reach %s: the name is wrong there, a security "
 			      "group does not let it through, or nothing listens",
 			      bastion, session->open.endpoint);
-	else
+		(void)err_mark(err, ERR_UNREACHABLE);
+	} else {
 		(void)err_set(err, "bastion '%s' opened no channel to %s: %s", bastion,
 			      session->open.endpoint, text != NULL ? text : "no reason given");
+	}
 }
 
 void

@@ -103,6 +103,7 @@ explain_no_ssh(struct ssh_session *session)
 	(void)err_set(&session->why,
 		      "what answers is no SSH server: it said '%s'; is the port right?",
 		      session->first_line);
+	(void)err_mark(&session->why, ERR_SSH_PROTOCOL);
 }
 
 /* The stream below has ended: says in what. */
@@ -133,11 +134,15 @@ explain_failed_greeting(struct ssh_session *session, int result)
 static void
 start_login(struct ssh_session *session)
 {
-	if (!host_check(session->request.bastion, session->ssh, session->request.log,
+	char key[HOST_CHECK_TEXT_SIZE];
+
+	if (!host_check(session->request.bastion, session->ssh, session->request.log, key,
 			&session->why)) {
 		end(session, true);
 		return;
 	}
+	if (session->request.on_host_accepted != NULL)
+		session->request.on_host_accepted(session->arg, key);
 	session->login = ssh_login_new(session);
 	if (session->login == NULL) {
 		(void)err_set(&session->why, "out of memory");
@@ -174,6 +179,8 @@ step_login(struct ssh_session *session)
 	case STREAM_AGAIN:
 		return;
 	case STREAM_OK:
+		(void)ssh_login_describe(session->login, session->login_text,
+					 sizeof session->login_text);
 		ssh_login_free(session->login);
 		session->login = NULL;
 		set_state(session, SSH_SESSION_READY);
@@ -184,6 +191,7 @@ step_login(struct ssh_session *session)
 	case STREAM_EOF:
 	case STREAM_RESET:
 	case STREAM_FAILED:
+		(void)err_mark(&session->why, ERR_LOGIN);
 		end(session, true);
 		return;
 	}
@@ -337,10 +345,12 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 			(void)err_set(&session->why,
 				      "the key exchange took more than %d s (TIMEOUTkex)",
 				      options_of(session)->timeout_key_exchange_s);
+		(void)err_mark(&session->why, ERR_TIMEOUT);
 		break;
 	case SSH_SESSION_LOGIN:
 		(void)err_set(&session->why, "the login took more than %d s (TIMEOUTlogin)",
 			      options_of(session)->timeout_login_s);
+		(void)err_mark(&session->why, ERR_TIMEOUT);
 		break;
 	case SSH_SESSION_READY:
 		if (!has_died(session)) {
@@ -353,6 +363,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 			      "aliveInterval)",
 			      options_of(session)->alive_count,
 			      options_of(session)->alive_interval_s);
+		(void)err_mark(&session->why, ERR_TIMEOUT);
 		break;
 	case SSH_SESSION_ENDED:
 		return;
@@ -456,6 +467,12 @@ ssh_session_close(struct ssh_session *session)
 	session->is_closed = true;
 	if (session->channel_count == 0)
 		free_session(session);
+}
+
+const char *
+ssh_session_describe_login(const struct ssh_session *session)
+{
+	return session->login_text;
 }
 
 unsigned

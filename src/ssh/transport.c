@@ -92,6 +92,7 @@ end_below(struct ssh_session *session, const char *how)
 	session->has_lower_ended = true;
 	if (how != NULL)
 		(void)err_set(&session->why, "%s", how);
+	(void)err_mark(&session->why, ERR_DISCONNECTED);
 	return false;
 }
 

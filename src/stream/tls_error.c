@@ -6,33 +6,47 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What to do about the failures that users meet. */
-static const char *
-advice(unsigned long code)
+struct meaning {
+	enum err_kind kind;
+	const char *advice; /* what to do about the failures that users meet */
+};
+
+static struct meaning
+meaning_of(unsigned long code)
 {
+	static const struct meaning nothing_special = {ERR_TLS_HANDSHAKE, ""};
+
 	if (ERR_GET_LIB(code) != ERR_LIB_SSL)
-		return "";
+		return nothing_special;
 	switch (ERR_GET_REASON(code)) {
 	case SSL_R_WRONG_VERSION_NUMBER:
 	case SSL_R_PACKET_LENGTH_TOO_LONG:
 	case SSL_R_HTTP_REQUEST:
-		return "; the endpoint does not seem to speak TLS: is encryption in transit on "
-		       "there? plain = yes forwards without it";
+		return (struct meaning){
+			ERR_TLS_NONE,
+			"; the endpoint does not seem to speak TLS: is encryption in transit on "
+			"there? plain = yes forwards without it"};
 	case SSL_R_UNSUPPORTED_PROTOCOL:
 	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
 	case SSL_R_NO_PROTOCOLS_AVAILABLE:
-		return "; the two sides share no TLS version: see sslVersionMin and sslVersionMax";
+		return (struct meaning){ERR_TLS_VERSION,
+					"; the two sides share no TLS version: see sslVersionMin "
+					"and sslVersionMax"};
 	case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
-		return "; the two sides share no cipher or curve, or the server wants a client "
-		       "certificate: see ciphers, ciphersuites, curves, cert";
+		return (struct meaning){
+			ERR_TLS_HANDSHAKE,
+			"; the two sides share no cipher or curve, or the server wants a client "
+			"certificate: see ciphers, ciphersuites, curves, cert"};
 	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-		return "; the server wants a client certificate: see cert and key";
+		return (struct meaning){ERR_CERTIFICATE_OURS_NEEDED,
+					"; the server wants a client certificate: see cert and "
+					"key"};
 	case SSL_R_LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED:
-		return "; TLS below 1.2 needs securityLevel = 0";
+		return (struct meaning){ERR_TLS_VERSION, "; TLS below 1.2 needs securityLevel = 0"};
 	case SSL_R_DH_KEY_TOO_SMALL:
-		return "; see securityLevel";
+		return (struct meaning){ERR_TLS_HANDSHAKE, "; see securityLevel"};
 	default:
-		return "";
+		return nothing_special;
 	}
 }
 
@@ -65,5 +79,7 @@ tls_error_set(struct err *err, const char *format, ...)
 	unsigned long code = ERR_get_error();
 	first_reason(code, reason, sizeof reason);
 	ERR_clear_error();
-	return err_set(err, "%s: %s%s", what, reason, advice(code));
+	struct meaning meaning = meaning_of(code);
+	(void)err_set(err, "%s: %s%s", what, reason, meaning.advice);
+	return err_mark(err, meaning.kind);
 }

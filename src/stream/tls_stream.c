@@ -212,10 +212,12 @@ step_handshake(struct tls_stream *tls, struct err *err)
 	if (returned == 1)
 		return STREAM_OK;
 	enum stream_result result = classify(tls, returned, &tls->read_waits_for, err);
-	if (result == STREAM_AGAIN)
+	if (result == STREAM_AGAIN) {
 		update_lower_interest(tls);
-	else if (result == STREAM_EOF)
+	} else if (result == STREAM_EOF) {
 		(void)err_set(err, "the server closed the connection during the handshake");
+		(void)err_mark(err, ERR_DISCONNECTED);
+	}
 	return result;
 }
 

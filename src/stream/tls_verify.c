@@ -142,6 +142,7 @@ refuse_subject(struct tls_peer *peer, X509 *certificate)
 		      "the server's certificate does not match %s: it is for %s; if that is the "
 		      "right server, say so with checkHost",
 		      wanted, names);
+	(void)err_mark(peer->err, ERR_CERTIFICATE_NAME);
 }
 
 static void
@@ -190,6 +191,24 @@ advice(int error)
 	}
 }
 
+static enum err_kind
+kind_of(int error)
+{
+	switch (error) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return ERR_CERTIFICATE_EXPIRED;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		return ERR_CERTIFICATE_UNTRUSTED;
+	default:
+		return ERR_CERTIFICATE_REJECTED;
+	}
+}
+
 static void
 refuse_chain(struct tls_peer *peer, X509_STORE_CTX *chain)
 {
@@ -215,6 +234,7 @@ refuse_chain(struct tls_peer *peer, X509_STORE_CTX *chain)
 		"the server's certificate is not accepted: %s%s, at depth %d, subject '%s'; %s",
 		X509_verify_cert_error_string(error), when, X509_STORE_CTX_get_error_depth(chain),
 		subject, advice(error));
+	(void)err_mark(peer->err, kind_of(error));
 }
 
 /* verifyPeer: the server's own certificate must be among the trusted ones, byte for byte. */
@@ -250,6 +270,7 @@ on_verify(int is_ok, X509_STORE_CTX *chain)
 		peer->is_refused = true;
 		(void)err_set(peer->err, "the server's certificate is not in CAfile or CApath, "
 					 "as verifyPeer asks");
+		(void)err_mark(peer->err, ERR_CERTIFICATE_UNTRUSTED);
 		X509_STORE_CTX_set_error(chain, X509_V_ERR_CERT_REJECTED);
 		return 0;
 	}

@@ -193,6 +193,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		      "looking up '%s' timed out after %d s (TIMEOUTconnect); do the name servers "
 		      "in /etc/resolv.conf answer?",
 		      options_of(dial)->host, options_of(dial)->timeout_connect_s);
+	(void)err_mark(&err, ERR_NAME_SERVER);
 	fail(dial, &err);
 }
 

@@ -82,6 +82,7 @@ explain_timeout(struct connector *connector)
 		      "connecting to %s timed out after %d s (TIMEOUTconnect); does a firewall or "
 		      "a security group let us through?",
 		      current_name(connector, name, sizeof name), connector->request.timeout_s);
+	(void)err_mark(&connector->err, ERR_TIMEOUT);
 }
 
 static void

@@ -279,6 +279,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 			      "looking up '%s' timed out after %d s (TIMEOUTconnect); do the name "
 			      "servers in /etc/resolv.conf answer?",
 			      address_host(dial->outcome.endpoint), options->timeout_connect_s);
+		(void)err_mark(&dial->err, ERR_NAME_SERVER);
 		try_next_endpoint(dial, &dial->err);
 		return;
 	}
@@ -286,6 +287,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		      "the TLS handshake timed out after %d s (TIMEOUTbusy); if the endpoint has "
 		      "no encryption in transit, write plain = yes",
 		      options->timeout_busy_s);
+	(void)err_mark(&dial->err, ERR_TIMEOUT);
 	end(dial, &dial->err);
 }
 

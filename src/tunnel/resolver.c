@@ -143,6 +143,7 @@ explain_failure(const struct lookup *lookup, struct err *err)
 			      "cannot look up '%s': there is no such name; is it spelled right, "
 			      "and known in this network?",
 			      lookup->host);
+		(void)err_mark(err, ERR_NAME_UNKNOWN);
 		break;
 	case EVUTIL_EAI_AGAIN:
 	case EVUTIL_EAI_FAIL:
@@ -150,6 +151,7 @@ explain_failure(const struct lookup *lookup, struct err *err)
 			      "cannot look up '%s': no useful answer from the name servers; are "
 			      "those in /etc/resolv.conf right?",
 			      lookup->host);
+		(void)err_mark(err, ERR_NAME_SERVER);
 		break;
 	default:
 		(void)err_set(err, "cannot look up '%s': %s", lookup->host,

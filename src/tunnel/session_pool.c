@@ -301,6 +301,7 @@ on_open_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		      "group or a firewall may drop it silently",
 		      name_of(pooled->pool),
 		      address_format(request->endpoint, endpoint, sizeof endpoint), patience_s);
+	(void)err_mark(&err, ERR_TIMEOUT);
 	take_turn_later(pooled->pool);
 	fail_waiting(pooled->pool, request->endpoint, &err);
 	end_request(request, NULL, &err);
@@ -567,6 +568,7 @@ on_deadline(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		      "for its answer",
 		      name_of(request->pool),
 		      address_format(request->endpoint, endpoint, sizeof endpoint));
+	(void)err_mark(&err, ERR_TIMEOUT);
 	end_request(request, NULL, &err);
 }
 

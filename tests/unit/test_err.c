@@ -37,11 +37,49 @@ wrapping_puts_the_context_in_front(void **state ATTR_UNUSED)
 }
 
 static void
+kind_stays_with_the_text_that_it_was_said_of(void **state ATTR_UNUSED)
+{
+	struct err err;
+
+	(void)err_set(&err, "no such name");
+	assert_int_equal(err.kind, ERR_OTHER);
+	assert_false(err_mark(&err, ERR_NAME_UNKNOWN));
+	(void)err_wrap(&err, "looking up");
+	assert_int_equal(err.kind, ERR_NAME_UNKNOWN);
+	(void)err_set(&err, "another");
+	assert_int_equal(err.kind, ERR_OTHER);
+}
+
+static void
+errno_tells_the_kind(void **state ATTR_UNUSED)
+{
+	static const struct {
+		int errno_value;
+		enum err_kind kind;
+	} cases[] = {
+		{ETIMEDOUT, ERR_TIMEOUT},
+		{ECONNREFUSED, ERR_REFUSED},
+		{ENETUNREACH, ERR_UNREACHABLE},
+		{EHOSTUNREACH, ERR_UNREACHABLE},
+		{ECONNRESET, ERR_DISCONNECTED},
+		{EPIPE, ERR_DISCONNECTED},
+		{EIO, ERR_OTHER},
+	};
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		(void)err_set_errno(&err, cases[i].errno_value, "connecting");
+		assert_int_equal(err.kind, cases[i].kind);
+	}
+}
+
+static void
 nobody_needs_to_want_the_text(void **state ATTR_UNUSED)
 {
 	assert_false(err_set(NULL, "x"));
 	assert_false(err_set_errno(NULL, EIO, "x"));
 	assert_false(err_wrap(NULL, "x"));
+	assert_false(err_mark(NULL, ERR_LOGIN));
 }
 
 static void
@@ -67,6 +105,8 @@ main(void)
 		cmocka_unit_test(setting_an_error_replaces_its_text_and_returns_false),
 		cmocka_unit_test(an_errno_is_spelled_out_after_the_text),
 		cmocka_unit_test(wrapping_puts_the_context_in_front),
+		cmocka_unit_test(kind_stays_with_the_text_that_it_was_said_of),
+		cmocka_unit_test(errno_tells_the_kind),
 		cmocka_unit_test(nobody_needs_to_want_the_text),
 		cmocka_unit_test(long_text_is_cut_and_stays_terminated),
 	};
