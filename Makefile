@@ -101,6 +101,7 @@ SOURCES := \
 	src/stream/socket_stream.c \
 	src/stream/stream.c \
 	src/stream/tls_bio.c \
+	src/stream/tls_certificate.c \
 	src/stream/tls_context.c \
 	src/stream/tls_error.c \
 	src/stream/tls_identity.c \

@@ -1,6 +1,7 @@
 #ifndef CACHETUNNEL_STREAM_TLS_PEER_H
 #define CACHETUNNEL_STREAM_TLS_PEER_H
 
+#include <openssl/x509.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
@@ -23,6 +24,7 @@ struct tls_peer {
 
 	struct err *err; /* where a refusal is explained; set before each call into OpenSSL */
 	bool is_refused; /* the certificate was not accepted, and err says why */
+	X509 *refused;   /* that certificate, the server's own; owned; NULL: not known */
 };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "stream/stream.h"
 
+struct tls_certificate;
 struct tls_context;
 struct tls_sessions;
 
@@ -33,5 +34,10 @@ struct stream *tls_stream_start(const struct tls_stream_request *request, struct
 const char *tls_stream_version(const struct stream *stream);
 const char *tls_stream_cipher(const struct stream *stream);
 bool tls_stream_is_resumed(const struct stream *stream);
+
+/* Describes the server's certificate; also after a handshake that failed because of it. False
+ * where the server has shown none. */
+bool tls_stream_get_certificate(const struct stream *stream,
+				struct tls_certificate *ret_certificate);
 
 #endif

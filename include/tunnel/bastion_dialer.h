@@ -15,6 +15,7 @@ struct bastion_dial;
 struct event_base;
 struct resolver;
 struct session_pool;
+struct step_observer;
 struct stream;
 
 struct bastion_dial_request {
@@ -22,7 +23,8 @@ struct bastion_dial_request {
 	struct resolver *resolver;
 	const struct bastion *bastion;
 	const char *user;
-	struct session_pool *via; /* NULL: none */
+	struct session_pool *via;             /* NULL: none */
+	const struct step_observer *observer; /* is told of each step; NULL: nobody */
 	const struct log_scope *log;
 };
 

@@ -17,6 +17,7 @@
 
 struct event_base;
 struct session_pool;
+struct step_observer;
 struct tls_sessions;
 struct dial;
 
@@ -24,9 +25,11 @@ struct dial_request {
 	struct event_base *base; /* borrowed, as all here, until the dial is over */
 	struct resolver *resolver;
 	const struct setup_service *service;
-	struct tls_sessions *sessions; /* NULL: do not resume */
-	struct session_pool *pool;     /* of the bastion to hop through; NULL: none */
-	size_t first_endpoint;         /* where to begin; then in order, all of them once */
+	struct tls_sessions *sessions;        /* NULL: do not resume */
+	struct session_pool *pool;            /* of the bastion to hop through; NULL: none */
+	size_t first_endpoint;                /* where to begin; then in order, all of them once */
+	bool is_only_first;                   /* no other endpoint is tried after that */
+	const struct step_observer *observer; /* is told of each step; NULL: nobody */
 	const struct log_scope *log;
 };
 

@@ -17,13 +17,15 @@ struct event_base;
 struct generation;
 struct resolver;
 struct session_pool;
+struct step_observer;
 struct tls_sessions;
 
 /* The worker that a generation is for. */
 struct generation_place {
 	struct event_base *base; /* borrowed, as all here */
 	struct resolver *resolver;
-	size_t worker_index; /* which of how many */
+	const struct step_observer *observer; /* of the ways to bastions; NULL: nobody */
+	size_t worker_index;                  /* which of how many */
 	size_t worker_count;
 };
 

@@ -18,6 +18,7 @@ struct channel_request;
 struct event_base;
 struct resolver;
 struct session_pool;
+struct step_observer;
 struct setup;
 struct stream;
 
@@ -28,6 +29,7 @@ struct session_pool_request {
 	const struct bastion *bastion; /* of that setup */
 	/* The pool of the bastion to hop through first, of which it takes a reference; NULL: none. */
 	struct session_pool *via;
+	const struct step_observer *observer; /* is told of each step to a session; NULL: nobody */
 };
 
 /* The channel is open (`channel` is owned by the callee), or `err` says why not; the request is

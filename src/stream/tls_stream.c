@@ -2,6 +2,7 @@
 
 #include "config/options.h"
 #include "stream/tls_bio.h"
+#include "stream/tls_certificate.h"
 #include "stream/tls_context.h"
 #include "stream/tls_error.h"
 #include "stream/tls_peer.h"
@@ -175,6 +176,7 @@ tls_free(struct stream *stream)
 	if (tls->ssl != NULL && !tls->is_broken)
 		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
+	X509_free(tls->peer.refused);
 	stream_free(tls->lower);
 	free(tls);
 }
@@ -364,4 +366,19 @@ bool
 tls_stream_is_resumed(const struct stream *stream)
 {
 	return SSL_session_reused(from_const_stream(stream)->ssl) == 1;
+}
+
+bool
+tls_stream_get_certificate(const struct stream *stream, struct tls_certificate *ret_certificate)
+{
+	const struct tls_stream *tls = from_const_stream(stream);
+	X509 *certificate = tls->peer.refused != NULL ? tls->peer.refused
+						      : SSL_get0_peer_certificate(tls->ssl);
+	const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(tls->ssl);
+
+	if (certificate == NULL)
+		return false;
+	tls_certificate_describe(certificate, ret_certificate);
+	ret_certificate->chain_length = chain != NULL ? sk_X509_num(chain) : 1;
+	return true;
 }

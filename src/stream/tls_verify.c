@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "config/options.h"
+#include "stream/tls_certificate.h"
 #include "stream/tls_peer.h"
 
 #include <arpa/inet.h>
@@ -68,50 +69,6 @@ has_right_subject(const struct tls_peer *peer, X509 *certificate)
 	return matches_host(certificate, peer->host);
 }
 
-/* One name of a certificate, as text; false for kinds that no option asks for. */
-static bool
-format_name(const GENERAL_NAME *name, char *out, size_t size)
-{
-	char address[INET6_ADDRSTRLEN];
-	const ASN1_STRING *text;
-
-	if (name->type == GEN_IPADD) {
-		const unsigned char *bytes = ASN1_STRING_get0_data(name->d.iPAddress);
-		int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
-		if (inet_ntop(family, bytes, address, sizeof address) == NULL)
-			return false;
-		(void)snprintf(out, size, "%s", address);
-		return true;
-	}
-	if (name->type != GEN_DNS && name->type != GEN_EMAIL)
-		return false;
-	text = name->type == GEN_DNS ? name->d.dNSName : name->d.rfc822Name;
-	(void)snprintf(out, size, "%.*s", ASN1_STRING_length(text),
-		       (const char *)ASN1_STRING_get0_data(text));
-	return true;
-}
-
-/* The names a certificate has, for the message that none of them is the right one. */
-static void
-list_names(X509 *certificate, char *out, size_t size)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-	char name[NAME_SIZE];
-	size_t length = 0;
-
-	out[0] = '\0';
-	for (int i = 0; i < sk_GENERAL_NAME_num(names) && length + 1 < size; i++) {
-		if (!format_name(sk_GENERAL_NAME_value(names, i), name, sizeof name))
-			continue;
-		int written = snprintf(out + length, size - length, "%s'%s'",
-				       length > 0 ? ", " : "", name);
-		length += written > 0 ? (size_t)written : 0;
-	}
-	GENERAL_NAMES_free(names);
-	if (length == 0)
-		(void)snprintf(out, size, "nobody by name");
-}
-
 /* What was looked for: the first of the options that say so, or the endpoint's own name. */
 static void
 describe_wanted(const struct tls_peer *peer, char *out, size_t size)
@@ -129,15 +86,26 @@ describe_wanted(const struct tls_peer *peer, char *out, size_t size)
 			       peer->host != NULL ? peer->host : "(none)");
 }
 
+/* `certificate` may be NULL: it is not known which. */
+static void
+refuse(struct tls_peer *peer, X509 *certificate)
+{
+	peer->is_refused = true;
+	if (certificate == NULL || peer->refused != NULL)
+		return;
+	(void)X509_up_ref(certificate);
+	peer->refused = certificate;
+}
+
 static void
 refuse_subject(struct tls_peer *peer, X509 *certificate)
 {
-	char names[NAME_SIZE];
+	char names[TLS_CERTIFICATE_NAMES_SIZE];
 	char wanted[NAME_SIZE];
 
-	list_names(certificate, names, sizeof names);
+	tls_certificate_list_names(certificate, names, sizeof names);
 	describe_wanted(peer, wanted, sizeof wanted);
-	peer->is_refused = true;
+	refuse(peer, certificate);
 	(void)err_set(peer->err,
 		      "the server's certificate does not match %s: it is for %s; if that is the "
 		      "right server, say so with checkHost",
@@ -218,7 +186,7 @@ refuse_chain(struct tls_peer *peer, X509_STORE_CTX *chain)
 	char date[DATE_SIZE] = "";
 	char when[DATE_SIZE + 16] = "";
 
-	peer->is_refused = true;
+	refuse(peer, X509_STORE_CTX_get0_cert(chain));
 	if (certificate != NULL) {
 		(void)X509_NAME_oneline(X509_get_subject_name(certificate), subject,
 					sizeof subject);
@@ -267,7 +235,7 @@ on_verify(int is_ok, X509_STORE_CTX *chain)
 	if (X509_STORE_CTX_get_error_depth(chain) > 0)
 		return 1;
 	if (peer->options->verify_peer && !is_pinned(chain, certificate)) {
-		peer->is_refused = true;
+		refuse(peer, certificate);
 		(void)err_set(peer->err, "the server's certificate is not in CAfile or CApath, "
 					 "as verifyPeer asks");
 		(void)err_mark(peer->err, ERR_CERTIFICATE_UNTRUSTED);

@@ -1,5 +1,6 @@
 #include "tunnel/bastion_dialer.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "config/bastion.h"
 #include "ssh/proxy_command.h"
@@ -7,6 +8,7 @@
 #include "tunnel/connector.h"
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
+#include "tunnel/step.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -17,6 +19,7 @@ struct bastion_dial {
 	struct bastion_dial_request request;
 	bastion_dial_cb *on_done;
 	void *arg;
+	uint64_t step_began_us;
 	char port[8];
 	struct address endpoint; /* of the bastion; its texts are borrowed */
 	struct event
@@ -42,6 +45,21 @@ options_of(const struct bastion_dial *dial)
 }
 
 static void
+begin_step(struct bastion_dial *dial)
+{
+	dial->step_began_us = clock_now_us();
+}
+
+/* Tells that a step has ended; the callers fill what is known of it. */
+static void
+tell(const struct bastion_dial *dial, struct step step)
+{
+	step.bastion = dial->request.bastion;
+	step.took_us = clock_now_us() - dial->step_began_us;
+	step_tell(dial->request.observer, &step);
+}
+
+static void
 fail(struct bastion_dial *dial, const struct err *err)
 {
 	dial->on_done(dial->arg, NULL, err);
@@ -63,12 +81,13 @@ hand_over(struct bastion_dial *dial, int fd)
 }
 
 static void
-on_connected(void *arg, int fd, const char *name ATTR_UNUSED, const struct err *err)
+on_connected(void *arg, int fd, const char *name, const struct err *err)
 {
 	struct bastion_dial *dial = arg;
 	const struct bastion_options *options = options_of(dial);
 
 	dial->connector = NULL;
+	tell(dial, (struct step){STEP_CONNECT, .err = err, .detail = name});
 	if (fd < 0) {
 		fail(dial, err);
 		return;
@@ -87,6 +106,7 @@ on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 
 	dial->lookup = NULL;
 	(void)event_del(&dial->timer);
+	tell(dial, (struct step){STEP_NAME, .err = err, .addresses = resolved});
 	if (resolved == NULL) {
 		fail(dial, err);
 		return;
@@ -97,6 +117,7 @@ on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 		.socket_options = &no_options,
 		.addresses = resolved,
 	};
+	begin_step(dial);
 	dial->connector = connector_start(&request, on_connected, dial);
 	if (dial->connector == NULL) {
 		struct err failure;
@@ -111,6 +132,8 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	struct bastion_dial *dial = arg;
 
 	dial->channel = NULL;
+	tell(dial,
+	     (struct step){STEP_CONNECT, .err = err, .detail = "a channel of the one before it"});
 	dial->on_done(dial->arg, channel, err);
 }
 
@@ -127,10 +150,13 @@ run_command(struct bastion_dial *dial)
 		dial->proxy = proxy_command_start(dial->request.base, command, dial->request.log,
 						  &fd, &err);
 	free(command);
-	if (dial->proxy == NULL)
+	if (dial->proxy == NULL) {
+		tell(dial, (struct step){STEP_CONNECT, .err = &err});
 		fail(dial, &err);
-	else
-		hand_over(dial, fd);
+		return;
+	}
+	tell(dial, (struct step){STEP_CONNECT, .detail = "proxyCommand"});
+	hand_over(dial, fd);
 }
 
 static void
@@ -140,6 +166,7 @@ begin(struct bastion_dial *dial)
 	struct timeval timeout = {.tv_sec = options->timeout_connect_s};
 	struct err err;
 
+	begin_step(dial);
 	if (options->proxy_command != NULL) {
 		run_command(dial);
 		return;
@@ -194,6 +221,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		      "in /etc/resolv.conf answer?",
 		      options_of(dial)->host, options_of(dial)->timeout_connect_s);
 	(void)err_mark(&err, ERR_NAME_SERVER);
+	tell(dial, (struct step){STEP_NAME, .err = &err});
 	fail(dial, &err);
 }
 

@@ -1,9 +1,11 @@
 #include "tunnel/dialer.h"
 
+#include "base/clock.h"
 #include "stream/socket_stream.h"
 #include "stream/tls_stream.h"
 #include "tunnel/connector.h"
 #include "tunnel/session_pool.h"
+#include "tunnel/step.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -32,8 +34,9 @@ struct dial {
 	void *arg;
 	enum dial_state state; /* written by set_state() only */
 	size_t tried;          /* endpoints begun with so far */
-	struct event timer;    /* of the present state */
-	struct event kick;     /* begins, and goes on, outside of the caller's stack */
+	uint64_t step_began_us;
+	struct event timer; /* of the present state */
+	struct event kick;  /* begins, and goes on, outside of the caller's stack */
 
 	/* What goes on; at most one of the four. */
 	struct lookup *lookup;
@@ -54,6 +57,22 @@ set_state(struct dial *dial, enum dial_state state)
 	log_write(dial->request.log, LOG_LEVEL_DEBUG, "dial: %s -> %s", state_names[dial->state],
 		  state_names[state]);
 	dial->state = state;
+}
+
+static void
+begin_step(struct dial *dial)
+{
+	dial->step_began_us = clock_now_us();
+}
+
+/* Tells that a step has ended; the callers fill what is known of it. */
+static void
+tell(const struct dial *dial, struct step step)
+{
+	step.bastion = step.kind == STEP_CHANNEL ? dial->request.service->service->bastion : NULL;
+	step.endpoint = dial->outcome.endpoint;
+	step.took_us = clock_now_us() - dial->step_began_us;
+	step_tell(dial->request.observer, &step);
 }
 
 static const struct service_options *
@@ -98,7 +117,7 @@ static void
 try_next_endpoint(struct dial *dial, const struct err *err)
 {
 	(void)event_del(&dial->timer);
-	if (dial->tried >= options_of(dial)->connect.count) {
+	if (dial->request.is_only_first || dial->tried >= options_of(dial)->connect.count) {
 		end(dial, err);
 		return;
 	}
@@ -114,6 +133,7 @@ on_secured(void *arg, const struct err *err)
 {
 	struct dial *dial = arg;
 
+	tell(dial, (struct step){STEP_TLS, .err = err, .secured = dial->stream});
 	end(dial, err);
 }
 
@@ -129,8 +149,10 @@ secure(struct dial *dial, struct stream *lower)
 	};
 
 	set_state(dial, DIAL_SECURING);
+	begin_step(dial);
 	dial->stream = tls_stream_start(&request, lower, on_secured, dial, &dial->err);
 	if (dial->stream == NULL) {
+		tell(dial, (struct step){STEP_TLS, .err = &dial->err});
 		end(dial, &dial->err);
 		return;
 	}
@@ -156,6 +178,7 @@ on_connected(void *arg, int fd, const char *name, const struct err *err)
 	struct dial *dial = arg;
 
 	dial->connector = NULL;
+	tell(dial, (struct step){STEP_CONNECT, .err = err, .detail = name});
 	if (fd < 0) {
 		try_next_endpoint(dial, err);
 		return;
@@ -176,6 +199,7 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	struct dial *dial = arg;
 
 	dial->channel = NULL;
+	tell(dial, (struct step){STEP_CHANNEL, .err = err});
 	if (channel == NULL) {
 		try_next_endpoint(dial, err);
 		return;
@@ -190,6 +214,7 @@ static void
 hop_to(struct dial *dial, const struct address *endpoint)
 {
 	set_state(dial, DIAL_CONNECTING);
+	begin_step(dial);
 	dial->channel = session_pool_open(dial->request.pool, endpoint, on_channel, dial);
 	if (dial->channel == NULL) {
 		(void)err_set(&dial->err, "out of memory");
@@ -211,6 +236,7 @@ connect_to(struct dial *dial, const struct resolved *addresses)
 
 	(void)event_del(&dial->timer); /* the connector has its own, for each address */
 	set_state(dial, DIAL_CONNECTING);
+	begin_step(dial);
 	dial->connector = connector_start(&request, on_connected, dial);
 	if (dial->connector == NULL) {
 		(void)err_set(&dial->err, "out of memory");
@@ -224,6 +250,7 @@ on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 	struct dial *dial = arg;
 
 	dial->lookup = NULL;
+	tell(dial, (struct step){STEP_NAME, .err = err, .addresses = resolved});
 	if (resolved == NULL)
 		try_next_endpoint(dial, err);
 	else
@@ -233,6 +260,7 @@ on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 static void
 resolve(struct dial *dial, const struct address *endpoint)
 {
+	begin_step(dial);
 	dial->lookup = resolver_start(dial->request.resolver, address_host(endpoint),
 				      endpoint->port, on_resolved, dial);
 	if (dial->lookup == NULL) {
@@ -280,6 +308,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 			      "servers in /etc/resolv.conf answer?",
 			      address_host(dial->outcome.endpoint), options->timeout_connect_s);
 		(void)err_mark(&dial->err, ERR_NAME_SERVER);
+		tell(dial, (struct step){STEP_NAME, .err = &dial->err});
 		try_next_endpoint(dial, &dial->err);
 		return;
 	}
@@ -288,6 +317,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		      "no encryption in transit, write plain = yes",
 		      options->timeout_busy_s);
 	(void)err_mark(&dial->err, ERR_TIMEOUT);
+	tell(dial, (struct step){STEP_TLS, .err = &dial->err, .secured = dial->stream});
 	end(dial, &dial->err);
 }
 

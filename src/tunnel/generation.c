@@ -79,6 +79,7 @@ make_pool(struct generation *generation, const struct bastion *bastion)
 		.resolver = generation->place.resolver,
 		.setup = generation->setup,
 		.bastion = bastion,
+		.observer = generation->place.observer,
 		.via = bastion->via != NULL ? pools[bastion->via->index] : NULL,
 	};
 	pools[bastion->index] = session_pool_new(&request);

@@ -9,6 +9,7 @@
 #include "stream/stream.h"
 #include "tunnel/bastion_dialer.h"
 #include "tunnel/setup.h"
+#include "tunnel/step.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -46,8 +47,10 @@ struct pooled_session {
 	struct ssh_session *session; /* owned */
 	struct channel_request *opening; /* borrowed; NULL: none, or nobody waits any more */
 	struct event open_timer; /* first until the open is slow, then until it is given up */
-	bool is_slow;       /* the open takes its time: this session does not count for others */
-	bool was_idle;      /* at the last look for surplus sessions */
+	bool is_slow;  /* the open takes its time: this session does not count for others */
+	bool was_idle; /* at the last look for surplus sessions */
+	uint64_t step_began_us;
+	bool is_host_accepted;
 	struct err failure; /* why it did not come about, and whether that was the server's wish */
 	bool is_refused;
 };
@@ -189,11 +192,37 @@ on_start_failed(struct pooled_session *pooled, const struct err *err, bool is_re
 		fail_waiting(pool, NULL, &pool->last_err);
 }
 
+/* Tells that the greeting or the login has ended, and begins the next step. */
+static void
+tell(struct pooled_session *pooled, const char *detail, const struct err *err)
+{
+	const struct step step = {
+		.kind = pooled->is_host_accepted ? STEP_LOGIN : STEP_HOST_KEY,
+		.bastion = pooled->pool->request.bastion,
+		.err = err,
+		.took_us = clock_now_us() - pooled->step_began_us,
+		.detail = detail,
+	};
+
+	step_tell(pooled->pool->request.observer, &step);
+	pooled->step_began_us = clock_now_us();
+}
+
+static void
+on_host_accepted(void *arg, const char *key)
+{
+	struct pooled_session *pooled = arg;
+
+	tell(pooled, key, NULL);
+	pooled->is_host_accepted = true;
+}
+
 static void
 on_explained(void *arg)
 {
 	struct pooled_session *pooled = arg;
 
+	tell(pooled, NULL, &pooled->failure);
 	on_start_failed(pooled, &pooled->failure, pooled->is_refused);
 }
 
@@ -209,6 +238,7 @@ on_ready(void *arg, const struct err *err, bool is_refused)
 		bastion_dial_explain(pooled->dial, &pooled->failure, on_explained, pooled);
 		return;
 	}
+	tell(pooled, ssh_session_describe_login(pooled->session), NULL);
 	pooled->state = POOLED_READY;
 	pool->failures = 0;
 	pool->is_wanted = false;
@@ -246,6 +276,7 @@ on_dialled(void *arg, struct stream *way, const struct err *err)
 		.credentials = pool->credentials,
 		.log = &pool->log,
 		.on_free = on_free,
+		.on_host_accepted = on_host_accepted,
 	};
 	struct err failure;
 
@@ -254,6 +285,7 @@ on_dialled(void *arg, struct stream *way, const struct err *err)
 		return;
 	}
 	pooled->state = POOLED_LOGGING_IN;
+	pooled->step_began_us = clock_now_us();
 	pooled->session = ssh_session_start(&request, way, on_ready, on_lost, pooled, &failure);
 	if (pooled->session == NULL)
 		on_start_failed(pooled, &failure, false);
@@ -327,6 +359,7 @@ start_session(struct session_pool *pool)
 		.bastion = pool->request.bastion,
 		.user = ssh_credentials_user(pool->credentials),
 		.via = pool->request.via,
+		.observer = pool->request.observer,
 		.log = &pool->log,
 	};
 
