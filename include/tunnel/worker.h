@@ -15,6 +15,7 @@
  */
 
 struct event_base;
+struct message;
 struct resolver;
 struct scratch;
 struct tunnel;
@@ -37,6 +38,9 @@ struct worker *worker_start(struct setup *setup, size_t index, size_t count, str
 
 /* Hands a client over. False when memory ran out; then nothing was taken. */
 bool worker_submit(struct worker *worker, const struct worker_client *client) ATTR_MUST_CHECK;
+
+/* Has its thread receive the message, which it takes; `receiver` is the worker then. Any thread. */
+void worker_post(struct worker *worker, struct message *message);
 
 /* Logs in to those of its bastions that say so (`eager`). */
 void worker_warm_up(struct worker *worker);

@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 struct inbox {
-	inbox_receive_cb *on_receive;
-	void *arg;
+	void *receiver;        /* borrowed */
 	int ends[2];           /* of a pipe; a byte in it means that there are messages */
 	struct event *wakeup;  /* owned */
 	pthread_mutex_t mutex; /* guards the rest */
@@ -34,7 +33,7 @@ receive_all(struct inbox *inbox)
 	while (!list_is_empty(&received)) {
 		struct message *message = LIST_ITEM(received.next, struct message, link);
 		list_remove(&message->link);
-		inbox->on_receive(inbox->arg, message);
+		message->receive(message, inbox->receiver);
 	}
 }
 
@@ -49,14 +48,13 @@ on_wakeup(evutil_socket_t fd, short what ATTR_UNUSED, void *arg)
 }
 
 struct inbox *
-inbox_new(struct event_base *base, inbox_receive_cb *on_receive, void *arg)
+inbox_new(struct event_base *base, void *receiver)
 {
 	struct inbox *inbox = calloc(1, sizeof *inbox);
 
 	if (inbox == NULL)
 		return NULL;
-	inbox->on_receive = on_receive;
-	inbox->arg = arg;
+	inbox->receiver = receiver;
 	list_init(&inbox->messages);
 	if (!compat_pipe(inbox->ends)) {
 		free(inbox);

@@ -33,15 +33,9 @@ struct worker {
 	struct list to_tidy;
 };
 
-enum message_kind {
-	MESSAGE_CLIENT,
-	MESSAGE_WARM_UP,
-	MESSAGE_STOP,
-};
-
-struct worker_message {
+/* A client on its way in. */
+struct client_message {
 	struct message message; /* first, so that the two can be cast */
-	enum message_kind kind;
 	struct worker_client client;
 };
 
@@ -64,34 +58,35 @@ drop_load(struct worker *worker)
 }
 
 static void
-begin_tunnel(struct worker *worker, const struct worker_client *client)
+receive_client(struct message *message, void *receiver)
 {
-	struct tunnel *tunnel = tunnel_start(worker, worker->generation, client);
+	struct client_message *received = (struct client_message *)(void *)message;
+	struct worker *worker = receiver;
+	struct tunnel *tunnel = tunnel_start(worker, worker->generation, &received->client);
 
 	if (tunnel != NULL)
 		list_append(&worker->tunnels, &slot_of(tunnel)->all);
 	else
 		drop_load(worker);
+	free(received);
 }
 
 static void
-on_message(void *arg, struct message *message)
+receive_warm_up(struct message *message, void *receiver)
 {
-	struct worker *worker = arg;
-	struct worker_message *received = (struct worker_message *)(void *)message;
+	const struct worker *worker = receiver;
 
-	switch (received->kind) {
-	case MESSAGE_CLIENT:
-		begin_tunnel(worker, &received->client);
-		break;
-	case MESSAGE_WARM_UP:
-		generation_warm_up(worker->generation);
-		break;
-	case MESSAGE_STOP:
-		(void)event_base_loopbreak(worker->base);
-		break;
-	}
-	free(received);
+	generation_warm_up(worker->generation);
+	free(message);
+}
+
+static void
+receive_stop(struct message *message, void *receiver)
+{
+	const struct worker *worker = receiver;
+
+	(void)event_base_loopbreak(worker->base);
+	free(message);
 }
 
 static void
@@ -165,7 +160,7 @@ make_loop(struct worker *worker)
 		return false;
 	worker->resolver = resolver_new(worker->base);
 	worker->tidy = event_new(worker->base, -1, 0, on_tidy, worker);
-	worker->inbox = inbox_new(worker->base, on_message, worker);
+	worker->inbox = inbox_new(worker->base, worker);
 	return worker->resolver != NULL && worker->tidy != NULL && worker->inbox != NULL;
 }
 
@@ -211,14 +206,33 @@ no_memory:
 bool
 worker_submit(struct worker *worker, const struct worker_client *client)
 {
-	struct worker_message *message = calloc(1, sizeof *message);
+	struct client_message *message = calloc(1, sizeof *message);
 
 	if (message == NULL)
 		return false;
-	message->kind = MESSAGE_CLIENT;
+	message->message.receive = receive_client;
 	message->client = *client;
 	(void)atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
-	inbox_post(worker->inbox, &message->message);
+	worker_post(worker, &message->message);
+	return true;
+}
+
+void
+worker_post(struct worker *worker, struct message *message)
+{
+	inbox_post(worker->inbox, message);
+}
+
+/* Posts a message that says nothing but what to do. */
+static bool
+tell(struct worker *worker, message_receive_cb *receive)
+{
+	struct message *message = calloc(1, sizeof *message);
+
+	if (message == NULL)
+		return false;
+	message->receive = receive;
+	worker_post(worker, message);
 	return true;
 }
 
@@ -231,24 +245,16 @@ worker_load(const struct worker *worker)
 void
 worker_warm_up(struct worker *worker)
 {
-	struct worker_message *message = calloc(1, sizeof *message);
-
-	if (message == NULL)
-		return; /* then it logs in on first use */
-	message->kind = MESSAGE_WARM_UP;
-	inbox_post(worker->inbox, &message->message);
+	/* Without memory it logs in on first use. */
+	(void)tell(worker, receive_warm_up);
 }
 
 static void
 end_thread(struct worker *worker)
 {
-	struct worker_message *message = calloc(1, sizeof *message);
-
 	/* Without memory for a message there is no orderly end; the process is about to exit. */
-	if (message == NULL)
+	if (!tell(worker, receive_stop))
 		abort();
-	message->kind = MESSAGE_STOP;
-	inbox_post(worker->inbox, &message->message);
 	(void)pthread_join(worker->thread, NULL);
 }
 
