@@ -31,6 +31,9 @@ struct option_type {
 
 	/* What the value is while there is neither a default nor a line. NULL: zero bytes. */
 	void (*init)(void *value);
+
+	/* Whether two values mean the same; the lines that they came from do not count. */
+	bool (*is_equal)(const void *value, const void *other);
 };
 
 enum option_treatment {
@@ -94,6 +97,12 @@ bool option_set(const struct option_row *row, const char *text, struct location 
 /* Whether `text` is among the row's values that need no remark. */
 bool option_is_harmless(const struct option_row *row, const char *text);
 
+/* Whether the row's value is the same in both. */
+bool option_is_equal(const struct option_row *row, const void *target, const void *other);
+
+/* Whether every value is. */
+bool option_are_all_equal(const struct option_table *table, const void *target, const void *other);
+
 /* For types: says that `text` is wrong, or only that the value is where it is secret, and then
  * what would be right ("must be …"). Always returns false. */
 bool option_bad_value(const struct option_row *row, const char *text, struct err *err,
@@ -104,6 +113,12 @@ void option_set_defaults(const struct option_table *table, void *target);
 
 /* Releases every value in `target`. */
 void option_clear_all(const struct option_table *table, void *target);
+
+/* For types: `is_equal` of a bool, an int, a text and a struct text_list. */
+bool option_is_equal_bool(const void *value, const void *other);
+bool option_is_equal_int(const void *value, const void *other);
+bool option_is_equal_text(const void *value, const void *other);
+bool option_is_equal_texts(const void *value, const void *other);
 
 /* The types that any table needs. The C type of the value stands beside each. */
 extern const struct option_type option_type_bool;         /* bool */

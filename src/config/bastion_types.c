@@ -115,19 +115,23 @@ const struct option_type option_type_host = {
 	.name = "host",
 	.parse = parse_host,
 	.clear = clear_word,
+	.is_equal = option_is_equal_text,
 };
 const struct option_type option_type_ssh_agent = {
 	.name = "path|none|SSH_AUTH_SOCK",
 	.parse = parse_agent,
 	.clear = clear_word,
+	.is_equal = option_is_equal_text,
 };
 const struct option_type option_type_proxy_command = {
 	.name = "command",
 	.parse = parse_proxy_command,
 	.clear = clear_word,
+	.is_equal = option_is_equal_text,
 };
 const struct option_type option_type_fingerprints = {
 	.name = "SHA256:fingerprint",
 	.parse = parse_fingerprints,
 	.clear = clear_texts,
+	.is_equal = option_is_equal_texts,
 };

@@ -94,5 +94,23 @@ parse_debug_level(const struct option_row *row, const char *text, struct locatio
 	return true;
 }
 
-const struct option_type option_type_debug = {.name = "[facility.]level", .parse = parse_debug};
-const struct option_type option_type_debug_level = {.name = "level", .parse = parse_debug_level};
+static bool
+is_equal_debug(const void *value, const void *other)
+{
+	const struct debug_setting *setting = value;
+	const struct debug_setting *another = other;
+
+	return setting->is_set == another->is_set && setting->facility == another->facility &&
+	       setting->level == another->level;
+}
+
+const struct option_type option_type_debug = {
+	.name = "[facility.]level",
+	.parse = parse_debug,
+	.is_equal = is_equal_debug,
+};
+const struct option_type option_type_debug_level = {
+	.name = "level",
+	.parse = parse_debug_level,
+	.is_equal = is_equal_debug,
+};

@@ -51,6 +51,12 @@ place_of(const struct option_row *row, void *target)
 	return (char *)target + row->offset;
 }
 
+static const void *
+value_of(const struct option_row *row, const void *target)
+{
+	return (const char *)target + row->offset;
+}
+
 bool
 option_set(const struct option_row *row, const char *text, struct location at, void *target,
 	   struct err *err)
@@ -120,4 +126,21 @@ option_clear_all(const struct option_table *table, void *target)
 		if (row->treatment == OPTION_HONOURED && row->type->clear != NULL)
 			row->type->clear(place_of(row, target));
 	}
+}
+
+bool
+option_is_equal(const struct option_row *row, const void *target, const void *other)
+{
+	return row->type->is_equal(value_of(row, target), value_of(row, other));
+}
+
+bool
+option_are_all_equal(const struct option_table *table, const void *target, const void *other)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct option_row *row = &table->rows[i];
+		if (row->treatment == OPTION_HONOURED && !option_is_equal(row, target, other))
+			return false;
+	}
+	return true;
 }

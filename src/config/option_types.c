@@ -23,7 +23,23 @@ parse_bool(const struct option_row *row, const char *text, struct location at AT
 	return true;
 }
 
-const struct option_type option_type_bool = {.name = "yes|no", .parse = parse_bool};
+bool
+option_is_equal_bool(const void *value, const void *other)
+{
+	return *(const bool *)value == *(const bool *)other;
+}
+
+bool
+option_is_equal_int(const void *value, const void *other)
+{
+	return *(const int *)value == *(const int *)other;
+}
+
+const struct option_type option_type_bool = {
+	.name = "yes|no",
+	.parse = parse_bool,
+	.is_equal = option_is_equal_bool,
+};
 
 static bool
 parse_int(const struct option_row *row, const char *text, struct location at ATTR_UNUSED,
@@ -46,12 +62,21 @@ init_optional_int(void *value)
 	*(int *)value = -1;
 }
 
-const struct option_type option_type_int = {.name = "number", .parse = parse_int};
-const struct option_type option_type_seconds = {.name = "seconds", .parse = parse_int};
+const struct option_type option_type_int = {
+	.name = "number",
+	.parse = parse_int,
+	.is_equal = option_is_equal_int,
+};
+const struct option_type option_type_seconds = {
+	.name = "seconds",
+	.parse = parse_int,
+	.is_equal = option_is_equal_int,
+};
 const struct option_type option_type_optional_int = {
 	.name = "number",
 	.parse = parse_int,
 	.init = init_optional_int,
+	.is_equal = option_is_equal_int,
 };
 
 static bool
@@ -107,8 +132,16 @@ parse_choice_bool(const struct option_row *row, const char *text, struct locatio
 	return true;
 }
 
-const struct option_type option_type_choice = {.name = "choice", .parse = parse_choice};
-const struct option_type option_type_choice_bool = {.name = "choice", .parse = parse_choice_bool};
+const struct option_type option_type_choice = {
+	.name = "choice",
+	.parse = parse_choice,
+	.is_equal = option_is_equal_int,
+};
+const struct option_type option_type_choice_bool = {
+	.name = "choice",
+	.parse = parse_choice_bool,
+	.is_equal = option_is_equal_bool,
+};
 
 static bool
 parse_text(const struct option_row *row ATTR_UNUSED, const char *text,
@@ -139,20 +172,35 @@ clear_text(void *value)
 	*target = NULL;
 }
 
+static bool
+is_same_text(const char *text, const char *other)
+{
+	return text == NULL || other == NULL ? text == other : strcmp(text, other) == 0;
+}
+
+bool
+option_is_equal_text(const void *value, const void *other)
+{
+	return is_same_text(*(char *const *)value, *(char *const *)other);
+}
+
 const struct option_type option_type_text = {
 	.name = "text",
 	.parse = parse_text,
 	.clear = clear_text,
+	.is_equal = option_is_equal_text,
 };
 const struct option_type option_type_word = {
 	.name = "text",
 	.parse = parse_word,
 	.clear = clear_text,
+	.is_equal = option_is_equal_text,
 };
 const struct option_type option_type_path = {
 	.name = "path",
 	.parse = parse_word,
 	.clear = clear_text,
+	.is_equal = option_is_equal_text,
 };
 
 static bool
@@ -190,15 +238,32 @@ clear_texts(void *value)
 	*list = (struct text_list){0};
 }
 
+bool
+option_is_equal_texts(const void *value, const void *other)
+{
+	const struct text_list *list = value;
+	const struct text_list *others = other;
+
+	if (list->count != others->count)
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i].text, others->items[i].text) != 0)
+			return false;
+	}
+	return true;
+}
+
 const struct option_type option_type_texts = {
 	.name = "text",
 	.parse = parse_texts,
 	.clear = clear_texts,
+	.is_equal = option_is_equal_texts,
 };
 const struct option_type option_type_ips = {
 	.name = "ip",
 	.parse = parse_ips,
 	.clear = clear_texts,
+	.is_equal = option_is_equal_texts,
 };
 
 static bool
@@ -227,8 +292,27 @@ clear_addresses(void *value)
 	*list = (struct address_list){0};
 }
 
+static bool
+is_equal_addresses(const void *value, const void *other)
+{
+	const struct address_list *list = value;
+	const struct address_list *others = other;
+
+	if (list->count != others->count)
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct address *item = &list->items[i];
+		const struct address *its = &others->items[i];
+		if (!is_same_text(item->host, its->host) || !is_same_text(item->port, its->port) ||
+		    !is_same_text(item->path, its->path))
+			return false;
+	}
+	return true;
+}
+
 const struct option_type option_type_addresses = {
 	.name = "[host:]port|path",
 	.parse = parse_addresses,
 	.clear = clear_addresses,
+	.is_equal = is_equal_addresses,
 };

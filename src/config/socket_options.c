@@ -211,8 +211,28 @@ clear_socket(void *value)
 	*list = (struct socket_option_list){0};
 }
 
+static bool
+is_equal_socket(const void *value, const void *other)
+{
+	const struct socket_option_list *list = value;
+	const struct socket_option_list *others = other;
+
+	if (list->count != others->count)
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct socket_option *item = &list->items[i];
+		const struct socket_option *its = &others->items[i];
+		if (item->side != its->side || item->level != its->level ||
+		    item->option != its->option || item->size != its->size ||
+		    memcmp(item->value, its->value, item->size) != 0)
+			return false;
+	}
+	return true;
+}
+
 const struct option_type option_type_socket = {
 	.name = "a|l|r:NAME=VALUE",
 	.parse = parse_socket,
 	.clear = clear_socket,
+	.is_equal = is_equal_socket,
 };

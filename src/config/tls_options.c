@@ -91,9 +91,19 @@ parse_tls_options(const struct option_row *row, const char *text, struct locatio
 				"as NO_TICKET, or -NAME to switch it off");
 }
 
+static bool
+is_equal_tls_options(const void *value, const void *other)
+{
+	const struct tls_options *options = value;
+	const struct tls_options *others = other;
+
+	return options->set == others->set && options->clear == others->clear;
+}
+
 const struct option_type option_type_tls_options = {
 	.name = "[-]NAME",
 	.parse = parse_tls_options,
+	.is_equal = is_equal_tls_options,
 };
 
 const struct option_choice tls_version_choices[] = {

@@ -122,9 +122,11 @@ const struct option_type option_type_user_path = {
 	.name = "path",
 	.parse = parse_path,
 	.clear = clear_path,
+	.is_equal = option_is_equal_text,
 };
 const struct option_type option_type_user_paths = {
 	.name = "path",
 	.parse = parse_paths,
 	.clear = clear_paths,
+	.is_equal = option_is_equal_texts,
 };

@@ -219,6 +219,53 @@ rows_are_complete_and_their_names_are_their_own(void **state ATTR_UNUSED)
 	}
 }
 
+static bool
+is_default(const struct option_row *row, const char *text)
+{
+	return row->fallback != NULL && strcmp(row->fallback, text) == 0;
+}
+
+static void
+check_comparisons(const struct option_table *table, const struct parse_case *cases, size_t count,
+		  void *target, void *other)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct option_row *row = option_find(table, cases[i].name);
+		struct err err;
+		option_set_defaults(table, target);
+		option_set_defaults(table, other);
+		assert_true(option_are_all_equal(table, target, other));
+		assert_true(
+			option_set(row, cases[i].text, (struct location){"f", 1}, target, &err));
+		assert_int_equal(option_are_all_equal(table, target, other),
+				 is_default(row, cases[i].text));
+		assert_true(option_set(row, cases[i].text, (struct location){"g", 2}, other, &err));
+		if (!option_are_all_equal(table, target, other))
+			fail_msg("%s = %s differs from itself", row->name, cases[i].text);
+		option_clear_all(table, target);
+		option_clear_all(table, other);
+	}
+}
+
+static void
+values_are_equal_when_they_mean_the_same(void **state ATTR_UNUSED)
+{
+	static const struct parse_case lists[] = {
+		{.name = "options", .text = "NO_TICKET"},
+		{.name = "options", .text = "-NO_SSLv3"},
+		{.name = "socket", .text = "r:TCP_NODELAY=0"},
+	};
+	struct global_options global[2] = {0};
+	struct service_options service[2] = {0};
+
+	check_comparisons(&global_options_table, global_cases, ARRAY_LENGTH(global_cases),
+			  &global[0], &global[1]);
+	check_comparisons(&service_options_table, service_cases, ARRAY_LENGTH(service_cases),
+			  &service[0], &service[1]);
+	check_comparisons(&service_options_table, lists, ARRAY_LENGTH(lists), &service[0],
+			  &service[1]);
+}
+
 static void
 defaults_are_those_of_the_manual(void **state ATTR_UNUSED)
 {
@@ -328,6 +375,7 @@ main(void)
 		cmocka_unit_test(each_service_option_reads_its_value_and_refuses_a_bad_one),
 		cmocka_unit_test(no_honoured_option_is_without_a_test),
 		cmocka_unit_test(rows_are_complete_and_their_names_are_their_own),
+		cmocka_unit_test(values_are_equal_when_they_mean_the_same),
 		cmocka_unit_test(defaults_are_those_of_the_manual),
 		cmocka_unit_test(names_are_found_in_any_case),
 		cmocka_unit_test(the_nearest_name_is_suggested),
