@@ -20,12 +20,13 @@ BUILD ?= build$(if $(SAN),/san-$(subst $(COMMA),-,$(SAN)))
 
 # --- Libraries -------------------------------------------------------------------------------
 PKG_CONFIG ?= pkg-config
-LIBRARIES := openssl libevent libevent_pthreads libssh2 inih
+LIBRARIES := openssl libevent libevent_pthreads libcares libssh2 inih
 
 # A missing library is named together with the package that brings it.
 PACKAGE_openssl := libssl-dev (Debian), openssl-devel (Fedora), openssl (Homebrew)
 PACKAGE_libevent := libevent-dev (Debian), libevent-devel (Fedora), libevent (Homebrew)
 PACKAGE_libevent_pthreads := $(PACKAGE_libevent)
+PACKAGE_libcares := libc-ares-dev (Debian), c-ares-devel (Fedora), c-ares (Homebrew)
 PACKAGE_libssh2 := libssh2-1-dev (Debian), libssh2-devel (Fedora), libssh2 (Homebrew)
 PACKAGE_inih := libinih-dev (Debian), inih-devel (Fedora), inih (Homebrew)
 PACKAGE_cmocka := libcmocka-dev (Debian), libcmocka-devel (Fedora), cmocka (Homebrew)
@@ -61,6 +62,7 @@ SOURCES := \
 	src/config/config.c \
 	src/config/debug_setting.c \
 	src/config/filler.c \
+	src/config/name_servers.c \
 	src/config/option.c \
 	src/config/option_types.c \
 	src/config/options.c \
@@ -112,11 +114,13 @@ SOURCES := \
 	src/tunnel/bastion_dialer.c \
 	src/tunnel/connector.c \
 	src/tunnel/dialer.c \
+	src/tunnel/dns.c \
 	src/tunnel/generation.c \
 	src/tunnel/inbox.c \
 	src/tunnel/listener.c \
 	src/tunnel/log_id.c \
 	src/tunnel/relay.c \
+	src/tunnel/resolved.c \
 	src/tunnel/resolver.c \
 	src/tunnel/session_pool.c \
 	src/tunnel/setup.c \

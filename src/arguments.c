@@ -5,6 +5,7 @@
 #include "config/options.h"
 #include "notify.h"
 
+#include <ares.h>
 #include <event2/event.h>
 #include <libssh2.h>
 #include <limits.h>
@@ -88,13 +89,14 @@ arguments_print_version(void)
 	(void)printf("cachetunnel %s\n"
 		     "OpenSSL: compiled %s, running %s\n"
 		     "libevent: compiled %s, running %s\n"
+		     "c-ares: compiled %s, running %s\n"
 		     "libssh2: compiled %s, running %s\n"
 		     "inih: compiled r%s\n"
 		     "systemd: %s\n",
 		     CACHETUNNEL_VERSION, OPENSSL_VERSION_STR,
 		     OpenSSL_version(OPENSSL_VERSION_STRING), LIBEVENT_VERSION, event_get_version(),
-		     LIBSSH2_VERSION, libssh2_version(0), CACHETUNNEL_INIH_VERSION,
-		     notify_description());
+		     ARES_VERSION_STR, ares_version(NULL), LIBSSH2_VERSION, libssh2_version(0),
+		     CACHETUNNEL_INIH_VERSION, notify_description());
 }
 
 static void

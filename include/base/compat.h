@@ -7,6 +7,8 @@
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 
 /*
  * Everything that differs between systems, and the only place with conditional compilation.
@@ -65,6 +67,13 @@ bool compat_socket_pair(int ret_ends[2]) ATTR_MUST_CHECK;
  * but what is safe there. Where the kernel cannot do it in one call, those above 65535 are left
  * to close-on-exec. */
 void compat_close_from(int first);
+
+/* When the file was last changed, as precisely as the system tells. */
+struct timespec compat_modified(const struct stat *status);
+
+/* Newer c-ares keeps answers by itself, for as long as they say; we do that, and for less. */
+struct ares_options;
+void compat_ares_switch_cache_off(struct ares_options *options, int *mask);
 
 /* How many processors are there for us; at least 1. */
 int compat_processor_count(void);

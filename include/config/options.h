@@ -58,6 +58,8 @@ struct global_options {
 	char *chroot;
 	int workers;     /* threads; 0: the number of processors, at most 4 */
 	int max_clients; /* of all services together; 0: as many as descriptors allow */
+	char *resolver;  /* name servers, "ADDRESS[:PORT],…"; NULL: those of /etc/resolv.conf */
+	int dns_cache_s; /* how long an answer is used at most */
 };
 
 enum tls_version_choice {

@@ -1,12 +1,15 @@
 #ifndef CACHETUNNEL_TUNNEL_CONNECTOR_H
 #define CACHETUNNEL_TUNNEL_CONNECTOR_H
 
+#include "base/err.h"
 #include "config/options.h"
-#include "tunnel/resolver.h"
+#include "tunnel/resolved.h"
 
 /*
- * Opens one socket: tries an endpoint's addresses in order until one accepts, each for the time
- * that TIMEOUTconnect gives it.
+ * Opens one socket: races an endpoint's addresses as RFC 8305 ("Happy Eyeballs") says. It takes
+ * both families in turn, beginning with the first address's; the next address is begun with
+ * when one fails, or has not answered for 250 ms. The first that accepts wins, and the others
+ * are closed. Each address has the time that TIMEOUTconnect gives it.
  */
 
 struct event_base;
@@ -20,10 +23,11 @@ struct connector_request {
 	const struct resolved *source; /* address to connect from, borrowed; NULL: any */
 };
 
-/* The attempt is over, its handle is gone. `fd` (taken by the callee) is connected and the
- * address that it reached is written as text in `name`; or fd is -1 and `err` says why. Never
- * called from inside connector_start(). */
-typedef void connector_done_cb(void *arg, int fd, const char *name, const struct err *err);
+/* The race is over, its handle is gone. `fd` (taken by the callee) is connected to `address`
+ * (borrowed for the call); or fd is -1, address NULL, and `err` says why not: of several
+ * failures the last. Never called from inside connector_start(). */
+typedef void connector_done_cb(void *arg, int fd, const struct resolved_address *address,
+			       const struct err *err);
 
 /* Returns a handle to cancel with; NULL when memory ran out. */
 struct connector *connector_start(const struct connector_request *request,

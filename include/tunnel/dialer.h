@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "stream/stream.h"
-#include "tunnel/resolver.h"
 #include "tunnel/setup.h"
 #include "tunnel/socket_setup.h"
 

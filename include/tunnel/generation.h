@@ -29,7 +29,7 @@ struct generation_place {
 	size_t worker_count;
 };
 
-/* Takes a reference of `setup`. Returns one owned reference; NULL: no memory. */
+/* Takes a reference of `setup`, and makes the resolver follow its options. Returns one owned reference; NULL: no memory. */
 struct generation *generation_new(const struct generation_place *place, struct setup *setup);
 
 /* generation_unref() takes NULL. The last reference frees it: never from inside a callback of its

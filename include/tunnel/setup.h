@@ -2,7 +2,7 @@
 #define CACHETUNNEL_TUNNEL_SETUP_H
 
 #include "config/config.h"
-#include "tunnel/resolver.h"
+#include "tunnel/resolved.h"
 
 #include <stdbool.h>
 

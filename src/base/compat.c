@@ -2,6 +2,7 @@
 
 #include "base/compat.h"
 
+#include <ares.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -149,6 +150,28 @@ compat_acknowledge_now(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 #else
 	(void)fd;
+#endif
+}
+
+struct timespec
+compat_modified(const struct stat *status)
+{
+#ifdef __APPLE__
+	return status->st_mtimespec;
+#else
+	return status->st_mtim;
+#endif
+}
+
+void
+compat_ares_switch_cache_off(struct ares_options *options, int *mask)
+{
+#ifdef ARES_OPT_QUERY_CACHE
+	options->qcache_max_ttl = 0;
+	*mask |= ARES_OPT_QUERY_CACHE;
+#else
+	(void)options;
+	(void)mask;
 #endif
 }
 

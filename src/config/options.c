@@ -1,6 +1,7 @@
 #include "config/options.h"
 
 #include "config/debug_setting.h"
+#include "config/name_servers.h"
 #include "config/socket_options.h"
 #include "config/tls_options.h"
 
@@ -66,6 +67,11 @@ static const struct option_row global_rows[] = {
 	{"maxClients", GLOBAL(max_clients), .flags = OPTION_OWN | OPTION_RELOADABLE,
 	 .type = &option_type_int, .fallback = "0", .min = 0, .max = CLIENTS_MAX,
 	 .help = "clients at a time, all services together; 0: as many as descriptors allow"},
+	{"resolver", GLOBAL(resolver), .flags = OPTION_OWN | OPTION_RELOADABLE,
+	 .type = &option_type_name_servers,
+	 .help = "name servers to ask, instead of those in /etc/resolv.conf"},
+	{"dnsCache", GLOBAL(dns_cache_s), .flags = OPTION_OWN | OPTION_RELOADABLE, SECONDS,
+	 .fallback = "5", .help = "how long a name's addresses are used without asking again"},
 	{"include", GLOBAL(include), .flags = OPTION_CUMULATIVE | OPTION_RELOADABLE,
 	 .type = &option_type_texts,
 	 .help = "directory whose files are read in place of this line, in alphabetical order"},

@@ -8,6 +8,7 @@
 #include "tunnel/connector.h"
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
+#include "tunnel/socket_setup.h"
 #include "tunnel/step.h"
 
 #include <event2/event.h>
@@ -81,12 +82,15 @@ hand_over(struct bastion_dial *dial, int fd)
 }
 
 static void
-on_connected(void *arg, int fd, const char *name, const struct err *err)
+on_connected(void *arg, int fd, const struct resolved_address *address, const struct err *err)
 {
 	struct bastion_dial *dial = arg;
 	const struct bastion_options *options = options_of(dial);
+	char name[SOCKET_NAME_SIZE] = "";
 
 	dial->connector = NULL;
+	if (address != NULL)
+		(void)socket_name(&address->storage, address->length, name, sizeof name);
 	tell(dial, (struct step){STEP_CONNECT, .err = err, .detail = name});
 	if (fd < 0) {
 		fail(dial, err);
@@ -218,7 +222,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	dial->lookup = NULL;
 	(void)err_set(&err,
 		      "looking up '%s' timed out after %d s (TIMEOUTconnect); do the name servers "
-		      "in /etc/resolv.conf answer?",
+		      "in /etc/resolv.conf or 'resolver' answer?",
 		      options_of(dial)->host, options_of(dial)->timeout_connect_s);
 	(void)err_mark(&err, ERR_NAME_SERVER);
 	tell(dial, (struct step){STEP_NAME, .err = &err});

@@ -11,55 +11,104 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The connection attempt delay of RFC 8305, 5. */
+static const struct timeval attempt_delay = {.tv_usec = 250 * 1000};
+
+/* One address that is being tried. */
+struct attempt {
+	struct connector *connector;
+	const struct resolved_address *address; /* of the connector's own */
+	int fd;                                 /* owned; -1: over */
+	struct event progress;                  /* the socket's, with its time-out */
+};
+
 struct connector {
 	struct connector_request request; /* but for the addresses, which are copied below */
 	connector_done_cb *on_done;
 	void *arg;
-	struct resolved addresses;
-	size_t next;           /* of the addresses, to be tried */
-	int fd;                /* owned; -1 while none is being tried */
-	struct event progress; /* the socket's, or a kick to try the first address */
-	struct err err;        /* of the last address that failed */
+	struct resolved addresses; /* in the order of the race */
+	size_t begun;              /* with how many of them */
+	size_t running;
+	struct event next; /* begins with the next address */
+	struct err err;    /* of the last address that failed */
+	struct attempt attempts[RESOLVED_MAX_ADDRESSES];
 };
 
-static void try_next(struct connector *connector);
+/* The first that is left of this family, or else of any. */
+static size_t
+find_left(const struct resolved *from, const bool *is_taken, int family)
+{
+	size_t any = from->count;
 
-/* Hands over the outcome; the connector is gone afterwards. */
+	for (size_t i = 0; i < from->count; i++) {
+		if (is_taken[i])
+			continue;
+		if (from->items[i].storage.ss_family == family)
+			return i;
+		if (any == from->count)
+			any = i;
+	}
+	return any;
+}
+
+/* Families take turns, each in its own order. */
 static void
-finish(struct connector *connector, const char *name)
+interleave(const struct resolved *from, struct resolved *ret_mixed)
+{
+	bool is_taken[RESOLVED_MAX_ADDRESSES] = {false};
+	int family = from->items[0].storage.ss_family;
+
+	*ret_mixed = *from;
+	for (size_t i = 0; i < from->count; i++) {
+		size_t chosen = find_left(from, is_taken, family);
+		is_taken[chosen] = true;
+		ret_mixed->items[i] = from->items[chosen];
+		family = from->items[chosen].storage.ss_family == AF_INET6 ? AF_INET : AF_INET6;
+	}
+}
+
+static void
+close_attempt(struct attempt *attempt)
+{
+	if (attempt->fd < 0)
+		return;
+	(void)event_del(&attempt->progress);
+	(void)close(attempt->fd);
+	attempt->fd = -1;
+	attempt->connector->running--;
+}
+
+/* Hands over the outcome; the connector is gone afterwards. `winner` NULL: nobody accepted. */
+static void
+finish(struct connector *connector, struct attempt *winner)
 {
 	connector_done_cb *on_done = connector->on_done;
 	void *arg = connector->arg;
-	int fd = connector->fd;
 	struct err err = connector->err;
+	struct resolved_address address;
+	int fd = -1;
 
-	connector->fd = -1;
+	if (winner != NULL) {
+		fd = winner->fd;
+		address = *winner->address;
+		(void)event_del(&winner->progress);
+		winner->fd = -1;
+	}
 	connector_cancel(connector);
-	on_done(arg, fd, name, fd < 0 ? &err : NULL);
-}
-
-static void
-close_attempt(struct connector *connector)
-{
-	(void)event_del(&connector->progress);
-	if (connector->fd >= 0)
-		(void)close(connector->fd);
-	connector->fd = -1;
+	on_done(arg, fd, fd >= 0 ? &address : NULL, fd >= 0 ? NULL : &err);
 }
 
 static const char *
-current_name(const struct connector *connector, char *out, size_t size)
+name_of(const struct attempt *attempt, char *out, size_t size)
 {
-	size_t current = connector->next - 1;
-
-	return socket_name(&connector->addresses.items[current].storage,
-			   connector->addresses.items[current].length, out, size);
+	return socket_name(&attempt->address->storage, attempt->address->length, out, size);
 }
 
 /* Why an address did not answer, and what it usually means. */
 static void
-explain(struct connector *connector, int error)
+explain(const struct attempt *attempt, int error)
 {
+	struct err *err = &attempt->connector->err;
 	char name[SOCKET_NAME_SIZE];
 	const char *advice = "";
 
@@ -67,108 +116,118 @@ explain(struct connector *connector, int error)
 		advice = "; nothing listens there: is the port right?";
 	else if (error == EMFILE || error == ENFILE)
 		advice = "; raise LimitNOFILE or ulimit -n";
-	(void)err_set_errno(&connector->err, error, "cannot connect to %s",
-			    current_name(connector, name, sizeof name));
-	size_t length = strlen(connector->err.text);
-	(void)strncat(connector->err.text, advice, sizeof connector->err.text - length - 1);
+	(void)err_set_errno(err, error, "cannot connect to %s",
+			    name_of(attempt, name, sizeof name));
+	(void)strncat(err->text, advice, sizeof err->text - strlen(err->text) - 1);
 }
 
 static void
-explain_timeout(struct connector *connector)
+explain_timeout(const struct attempt *attempt)
 {
 	char name[SOCKET_NAME_SIZE];
 
-	(void)err_set(&connector->err,
+	(void)err_set(&attempt->connector->err,
 		      "connecting to %s timed out after %d s (TIMEOUTconnect); does a firewall or "
 		      "a security group let us through?",
-		      current_name(connector, name, sizeof name), connector->request.timeout_s);
-	(void)err_mark(&connector->err, ERR_TIMEOUT);
-}
-
-static void
-on_progress(evutil_socket_t fd ATTR_UNUSED, short what, void *arg)
-{
-	struct connector *connector = arg;
-	int error = 0;
-	socklen_t size = sizeof error;
-
-	if (connector->fd < 0) {
-		try_next(connector); /* the kick */
-		return;
-	}
-	if (what & EV_TIMEOUT) {
-		explain_timeout(connector);
-	} else if (getsockopt(connector->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
-		   error == 0) {
-		char name[SOCKET_NAME_SIZE];
-		finish(connector, current_name(connector, name, sizeof name));
-		return;
-	} else {
-		explain(connector, error);
-	}
-	close_attempt(connector);
-	try_next(connector);
+		      name_of(attempt, name, sizeof name), attempt->connector->request.timeout_s);
+	(void)err_mark(&attempt->connector->err, ERR_TIMEOUT);
 }
 
 /* `local`: the source address, with any port, where it is of the same family. */
 static bool
-bind_source(struct connector *connector, int family)
+bind_source(const struct attempt *attempt)
 {
-	const struct resolved *source = connector->request.source;
+	const struct resolved *source = attempt->connector->request.source;
 
 	for (size_t i = 0; source != NULL && i < source->count; i++) {
-		const struct sockaddr_storage *address = &source->items[i].storage;
-		if (address->ss_family != family)
+		const struct resolved_address *address = &source->items[i];
+		if (address->storage.ss_family != attempt->address->storage.ss_family)
 			continue;
-		return bind(connector->fd, (const struct sockaddr *)address,
-			    source->items[i].length) == 0;
+		return bind(attempt->fd, (const struct sockaddr *)&address->storage,
+			    address->length) == 0;
 	}
 	return true;
 }
 
-/* Starts on the address at `connector->next - 1`; false, explained, if that failed at once. */
+/* False, explained, if it failed at once. */
 static bool
-start_attempt(struct connector *connector)
+open_socket(struct attempt *attempt)
 {
-	size_t current = connector->next - 1;
-	const struct sockaddr_storage *address = &connector->addresses.items[current].storage;
-	struct timeval timeout = {.tv_sec = connector->request.timeout_s};
+	struct connector *connector = attempt->connector;
+	int family = attempt->address->storage.ss_family;
 
-	connector->fd = compat_socket(address->ss_family);
-	if (connector->fd < 0) {
-		explain(connector, errno);
+	attempt->fd = compat_socket(family);
+	if (attempt->fd < 0) {
+		explain(attempt, errno);
 		return false;
 	}
-	if (!socket_setup(connector->fd, address->ss_family, SOCKET_SIDE_REMOTE,
+	connector->running++;
+	if (!socket_setup(attempt->fd, family, SOCKET_SIDE_REMOTE,
 			  connector->request.socket_options, &connector->err))
 		return false;
-	if (!bind_source(connector, address->ss_family)) {
-		(void)err_set_errno(&connector->err, errno,
-				    "cannot connect from the address that 'local' gives");
-		return false;
+	if (!bind_source(attempt))
+		return err_set_errno(&connector->err, errno,
+				     "cannot connect from the address that 'local' gives");
+	if (connect(attempt->fd, (const struct sockaddr *)&attempt->address->storage,
+		    attempt->address->length) == 0 ||
+	    errno == EINPROGRESS)
+		return true;
+	explain(attempt, errno);
+	return false;
+}
+
+static void begin_next(struct connector *connector);
+
+static void
+on_progress(evutil_socket_t fd, short what, void *arg)
+{
+	struct attempt *attempt = arg;
+	struct connector *connector = attempt->connector;
+	int error = 0;
+	socklen_t size = sizeof error;
+
+	if (what & EV_TIMEOUT) {
+		explain_timeout(attempt);
+	} else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0) {
+		finish(connector, attempt);
+		return;
+	} else {
+		explain(attempt, error);
 	}
-	if (connect(connector->fd, (const struct sockaddr *)address,
-		    connector->addresses.items[current].length) != 0 &&
-	    errno != EINPROGRESS) {
-		explain(connector, errno);
-		return false;
+	close_attempt(attempt);
+	begin_next(connector);
+}
+
+/* Begins with the next address that can be begun with; out of them, waits for those that run. */
+static void
+begin_next(struct connector *connector)
+{
+	const struct timeval timeout = {.tv_sec = connector->request.timeout_s};
+
+	(void)event_del(&connector->next);
+	while (connector->begun < connector->addresses.count) {
+		struct attempt *attempt = &connector->attempts[connector->begun];
+		attempt->connector = connector;
+		attempt->address = &connector->addresses.items[connector->begun++];
+		if (!open_socket(attempt)) {
+			close_attempt(attempt);
+			continue;
+		}
+		(void)event_assign(&attempt->progress, connector->request.base, attempt->fd,
+				   EV_WRITE, on_progress, attempt);
+		(void)event_add(&attempt->progress, timeout.tv_sec > 0 ? &timeout : NULL);
+		if (connector->begun < connector->addresses.count)
+			(void)event_add(&connector->next, &attempt_delay);
+		return;
 	}
-	(void)event_assign(&connector->progress, event_get_base(&connector->progress),
-			   connector->fd, EV_WRITE, on_progress, connector);
-	(void)event_add(&connector->progress, timeout.tv_sec > 0 ? &timeout : NULL);
-	return true;
+	if (connector->running == 0)
+		finish(connector, NULL);
 }
 
 static void
-try_next(struct connector *connector)
+on_next(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
-	while (connector->next < connector->addresses.count) {
-		connector->next++;
-		if (start_attempt(connector))
-			return;
-		close_attempt(connector);
-	}
-	finish(connector, NULL);
+	begin_next(arg);
 }
 
 struct connector *
@@ -181,10 +240,11 @@ connector_start(const struct connector_request *request, connector_done_cb *on_d
 	connector->request = *request;
 	connector->on_done = on_done;
 	connector->arg = arg;
-	connector->addresses = *request->addresses;
-	connector->fd = -1;
-	(void)event_assign(&connector->progress, request->base, -1, 0, on_progress, connector);
-	event_active(&connector->progress, EV_TIMEOUT, 0);
+	interleave(request->addresses, &connector->addresses);
+	for (size_t i = 0; i < RESOLVED_MAX_ADDRESSES; i++)
+		connector->attempts[i].fd = -1;
+	(void)event_assign(&connector->next, request->base, -1, 0, on_next, connector);
+	event_active(&connector->next, EV_TIMEOUT, 0);
 	return connector;
 }
 
@@ -193,6 +253,8 @@ connector_cancel(struct connector *connector)
 {
 	if (connector == NULL)
 		return;
-	close_attempt(connector);
+	(void)event_del(&connector->next);
+	for (size_t i = 0; i < connector->begun; i++)
+		close_attempt(&connector->attempts[i]);
 	free(connector);
 }

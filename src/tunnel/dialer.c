@@ -4,6 +4,7 @@
 #include "stream/socket_stream.h"
 #include "stream/tls_stream.h"
 #include "tunnel/connector.h"
+#include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
 #include "tunnel/step.h"
 
@@ -173,17 +174,19 @@ go_on_with(struct dial *dial, struct stream *stream)
 }
 
 static void
-on_connected(void *arg, int fd, const char *name, const struct err *err)
+on_connected(void *arg, int fd, const struct resolved_address *address, const struct err *err)
 {
 	struct dial *dial = arg;
 
 	dial->connector = NULL;
-	tell(dial, (struct step){STEP_CONNECT, .err = err, .detail = name});
+	if (address != NULL)
+		(void)socket_name(&address->storage, address->length, dial->outcome.name,
+				  sizeof dial->outcome.name);
+	tell(dial, (struct step){STEP_CONNECT, .err = err, .detail = dial->outcome.name});
 	if (fd < 0) {
 		try_next_endpoint(dial, err);
 		return;
 	}
-	(void)snprintf(dial->outcome.name, sizeof dial->outcome.name, "%s", name);
 	struct stream *stream = socket_stream_new(dial->request.base, fd);
 	if (stream == NULL) {
 		(void)err_set(&dial->err, "out of memory");
@@ -305,7 +308,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		dial->lookup = NULL;
 		(void)err_set(&dial->err,
 			      "looking up '%s' timed out after %d s (TIMEOUTconnect); do the name "
-			      "servers in /etc/resolv.conf answer?",
+			      "servers in /etc/resolv.conf or 'resolver' answer?",
 			      address_host(dial->outcome.endpoint), options->timeout_connect_s);
 		(void)err_mark(&dial->err, ERR_NAME_SERVER);
 		tell(dial, (struct step){STEP_NAME, .err = &dial->err});

@@ -1,6 +1,7 @@
 #include "tunnel/generation.h"
 
 #include "stream/tls_sessions.h"
+#include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
 
 #include <openssl/rand.h>
@@ -113,6 +114,7 @@ generation_new(const struct generation_place *place, struct setup *setup)
 	generation->references = 1;
 	generation->place = *place;
 	generation->setup = setup_ref(setup);
+	resolver_configure(place->resolver, &setup_config(setup)->global);
 	if (make_services(generation) && make_pools(generation))
 		return generation;
 	generation_unref(generation);

@@ -7,7 +7,6 @@
 #include <netdb.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct setup {
 	atomic_int references;
@@ -38,12 +37,8 @@ resolve_source(struct setup_service *service, struct report *report)
 		return;
 	}
 	struct resolved *source = &service->source;
-	for (struct addrinfo *item = found; item != NULL && source->count < RESOLVER_MAX_ADDRESSES;
-	     item = item->ai_next) {
-		memcpy(&source->items[source->count].storage, item->ai_addr, item->ai_addrlen);
-		source->items[source->count].length = item->ai_addrlen;
-		source->count++;
-	}
+	for (struct addrinfo *item = found; item != NULL; item = item->ai_next)
+		(void)resolved_add(source, item->ai_addr, item->ai_addrlen);
 	freeaddrinfo(found);
 }
 

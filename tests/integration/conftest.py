@@ -12,6 +12,7 @@ import pytest
 
 from harness.certificates import Certificates
 from harness.daemon import Bastion, Daemon, Service, binary_path
+from harness.name_server import NameServer
 from harness.namespace import Namespace
 from harness.peers import Peer
 from harness.process import become_subreaper
@@ -240,6 +241,26 @@ def serve() -> Iterator[Callable[..., Peer]]:
     yield start
     for peer in peers:
         peer.close()
+
+
+@pytest.fixture
+def make_name_server() -> Iterator[Callable[..., NameServer]]:
+    """Starts name servers."""
+    servers: list[NameServer] = []
+
+    def start(*arguments) -> NameServer:
+        servers.append(NameServer(*arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def name_server(make_name_server) -> NameServer:
+    """A name server on loopback, which knows no name yet."""
+    return make_name_server()
 
 
 @pytest.fixture

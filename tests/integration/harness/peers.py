@@ -303,16 +303,16 @@ def send_in_drips(count: int, interval_s: float) -> Handler:
 class FullBacklog:
     """A listener that never accepts and whose queue is full: connecting to it just hangs."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind(address)
         self.listener.listen(0)
         self.port = self.listener.getsockname()[1]
         self._fillers = []
         for _ in range(4):
             filler = socket.socket()
             filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
+            filler.connect_ex(self.listener.getsockname())
             self._fillers.append(filler)
 
     def close(self) -> None:
