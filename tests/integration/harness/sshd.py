@@ -203,8 +203,9 @@ class Sshd:
         sessions = self.session_pids()
         self._signal(sessions, signal.SIGSTOP)
         self._stopped += sessions
+        # One that has just ended stays a zombie: the parent that would reap it is stopped.
         wait_for(
-            lambda: all(_stat_fields(pid)[:1] in (["T"], []) for pid in self._stopped),
+            lambda: all(_stat_fields(pid)[:1] in (["T"], ["Z"], []) for pid in self._stopped),
             "sshd is stopped",
         )
 
