@@ -122,6 +122,7 @@ SOURCES := \
 	src/tunnel/relay.c \
 	src/tunnel/resolved.c \
 	src/tunnel/resolver.c \
+	src/tunnel/pooled_session.c \
 	src/tunnel/session_pool.c \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \

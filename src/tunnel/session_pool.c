@@ -4,12 +4,8 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "config/bastion.h"
-#include "ssh/credentials.h"
-#include "ssh/session.h"
-#include "stream/stream.h"
-#include "tunnel/bastion_dialer.h"
+#include "tunnel/pooled_session.h"
 #include "tunnel/setup.h"
-#include "tunnel/step.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -29,30 +25,6 @@ enum {
 	/* A client waits out a pause of up to this; else it is told at once. */
 	PATIENCE_MS = 2000,
 	SURPLUS_CHECK_S = 30,
-	SLOW_S = 1, /* an open that takes longer is no longer waited for by others */
-};
-
-enum pooled_state {
-	POOLED_DIALLING, /* a way to the bastion is being made */
-	POOLED_LOGGING_IN,
-	POOLED_READY,
-	POOLED_DEAD, /* freed in the pool's next turn */
-};
-
-struct pooled_session {
-	struct list link; /* in pool->sessions */
-	struct session_pool *pool;
-	enum pooled_state state;
-	struct bastion_dial *dial;   /* owned; while dialling, and while its command must live */
-	struct ssh_session *session; /* owned */
-	struct channel_request *opening; /* borrowed; NULL: none, or nobody waits any more */
-	struct event open_timer; /* first until the open is slow, then until it is given up */
-	bool is_slow;  /* the open takes its time: this session does not count for others */
-	bool was_idle; /* at the last look for surplus sessions */
-	uint64_t step_began_us;
-	bool is_host_accepted;
-	struct err failure; /* why it did not come about, and whether that was the server's wish */
-	bool is_refused;
 };
 
 struct channel_request {
@@ -68,7 +40,6 @@ struct channel_request {
 struct session_pool {
 	unsigned references;
 	struct session_pool_request request; /* holds `setup` and `via` by one reference each */
-	const struct ssh_credentials *credentials; /* borrowed from the setup */
 	struct log_scope log;
 	struct list sessions;
 	struct list waiting;
@@ -140,32 +111,11 @@ pause_us(unsigned failures, bool is_refused)
 	return pause_ms * 1000 * (192 + random / 2) / 256;
 }
 
-static void
-kill_session(struct pooled_session *pooled)
-{
-	pooled->state = POOLED_DEAD;
-	(void)event_del(&pooled->open_timer);
-	if (pooled->opening != NULL) {
-		/* Its channel was not open yet, so another session may try. */
-		pooled->opening->session = NULL;
-		list_prepend(&pooled->pool->waiting, &pooled->opening->link);
-		pooled->opening = NULL;
-	}
-	take_turn_later(pooled->pool);
-}
-
-/* Whether the session serves others, now or soon: alive, and not held up by a slow open. */
-static bool
-is_useful(const struct pooled_session *pooled)
-{
-	return pooled->state != POOLED_DEAD && !pooled->is_slow;
-}
-
 static bool
 has_useful_session(const struct session_pool *pool)
 {
 	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		if (is_useful(LIST_ITEM(link, struct pooled_session, link)))
+		if (pooled_session_is_useful(pooled_session_of(link)))
 			return true;
 	}
 	return false;
@@ -173,9 +123,9 @@ has_useful_session(const struct session_pool *pool)
 
 /* No session came about. Who waits is told, unless another session is there or coming. */
 static void
-on_start_failed(struct pooled_session *pooled, const struct err *err, bool is_refused)
+on_failed(void *arg, const struct err *err, bool is_refused)
 {
-	struct session_pool *pool = pooled->pool;
+	struct session_pool *pool = arg;
 	uint64_t now = clock_now_us();
 
 	/* Sessions that were on their way together and fail together are one failure. */
@@ -187,221 +137,92 @@ on_start_failed(struct pooled_session *pooled, const struct err *err, bool is_re
 	pool->not_before_us = now + pause;
 	log_write(&pool->log, LOG_LEVEL_ERROR, "%s (next attempt in %.1f s at the earliest)",
 		  pool->last_err.text, (double)pause / 1e6);
-	kill_session(pooled);
 	if (!has_useful_session(pool))
 		fail_waiting(pool, NULL, &pool->last_err);
 }
 
-/* Tells that the greeting or the login has ended, and begins the next step. */
 static void
-tell(struct pooled_session *pooled, const char *detail, const struct err *err)
+on_ready(void *arg)
 {
-	const struct step step = {
-		.kind = pooled->is_host_accepted ? STEP_LOGIN : STEP_HOST_KEY,
-		.bastion = pooled->pool->request.bastion,
-		.err = err,
-		.took_us = clock_now_us() - pooled->step_began_us,
-		.detail = detail,
-	};
+	struct session_pool *pool = arg;
 
-	step_tell(pooled->pool->request.observer, &step);
-	pooled->step_began_us = clock_now_us();
-}
-
-static void
-on_host_accepted(void *arg, const char *key)
-{
-	struct pooled_session *pooled = arg;
-
-	tell(pooled, key, NULL);
-	pooled->is_host_accepted = true;
-}
-
-static void
-on_explained(void *arg)
-{
-	struct pooled_session *pooled = arg;
-
-	tell(pooled, NULL, &pooled->failure);
-	on_start_failed(pooled, &pooled->failure, pooled->is_refused);
-}
-
-static void
-on_ready(void *arg, const struct err *err, bool is_refused)
-{
-	struct pooled_session *pooled = arg;
-	struct session_pool *pool = pooled->pool;
-
-	if (err != NULL) {
-		pooled->failure = *err;
-		pooled->is_refused = is_refused;
-		bastion_dial_explain(pooled->dial, &pooled->failure, on_explained, pooled);
-		return;
-	}
-	tell(pooled, ssh_session_describe_login(pooled->session), NULL);
-	pooled->state = POOLED_READY;
 	pool->failures = 0;
 	pool->is_wanted = false;
 	log_write(&pool->log, LOG_LEVEL_NOTICE, "bastion '%s': logged in to %s:%d", name_of(pool),
 		  options_of(pool)->host, options_of(pool)->port);
-	take_turn_later(pool);
 }
 
 static void
 on_lost(void *arg, const struct err *err)
 {
-	struct pooled_session *pooled = arg;
+	struct session_pool *pool = arg;
 
-	log_write(&pooled->pool->log, LOG_LEVEL_WARNING, "bastion '%s': the session is lost: %s",
-		  name_of(pooled->pool), err->text);
-	kill_session(pooled);
+	log_write(&pool->log, LOG_LEVEL_WARNING, "bastion '%s': the session is lost: %s",
+		  name_of(pool), err->text);
 }
 
 static void
-on_free(void *arg)
+on_change(void *arg)
 {
-	struct pooled_session *pooled = arg;
-
-	take_turn_later(pooled->pool);
+	take_turn_later(arg);
 }
 
+static const struct pooled_session_events session_events = {
+	.on_ready = on_ready,
+	.on_failed = on_failed,
+	.on_lost = on_lost,
+	.on_change = on_change,
+};
+
 static void
-on_dialled(void *arg, struct stream *way, const struct err *err)
+start_session(struct session_pool *pool)
 {
-	struct pooled_session *pooled = arg;
-	struct session_pool *pool = pooled->pool;
-	const struct ssh_session_request request = {
+	const struct pooled_session_request request = {
 		.base = pool->request.base,
+		.resolver = pool->request.resolver,
 		.bastion = pool->request.bastion,
-		.credentials = pool->credentials,
+		.credentials = setup_get_credentials(pool->request.setup,
+						     pool->request.bastion->index),
+		.via = pool->request.via,
+		.observer = pool->request.observer,
 		.log = &pool->log,
-		.on_free = on_free,
-		.on_host_accepted = on_host_accepted,
+		.events = &session_events,
+		.arg = pool,
 	};
-	struct err failure;
+	struct pooled_session *pooled = pooled_session_start(&request);
+	struct err err;
 
-	if (way == NULL) {
-		on_start_failed(pooled, err, false);
-		return;
+	if (pooled != NULL) {
+		list_append(&pool->sessions, pooled_session_link(pooled));
+	} else {
+		(void)err_set(&err, "out of memory");
+		on_failed(pool, &err, false);
 	}
-	pooled->state = POOLED_LOGGING_IN;
-	pooled->step_began_us = clock_now_us();
-	pooled->session = ssh_session_start(&request, way, on_ready, on_lost, pooled, &failure);
-	if (pooled->session == NULL)
-		on_start_failed(pooled, &failure, false);
 }
 
 static void
 on_channel(void *arg, struct stream *channel, const struct err *err)
 {
-	struct pooled_session *pooled = arg;
-	struct channel_request *request = pooled->opening;
+	struct channel_request *request = arg;
+	struct session_pool *pool = request->pool;
 
-	pooled->opening = NULL;
-	pooled->is_slow = false;
-	(void)event_del(&pooled->open_timer);
-	take_turn_later(pooled->pool);
-	if (request != NULL)
-		end_request(request, channel, err);
-	else
-		stream_free(channel); /* nobody waits for it any more */
-}
-
-/* The endpoint does not answer the bastion. libssh2 cannot give up an open, so this session
- * stays occupied for a while; others do not wait for it. */
-static void
-on_open_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
-{
-	struct pooled_session *pooled = arg;
-	struct channel_request *request = pooled->opening;
-	int patience_s = options_of(pooled->pool)->timeout_open_s;
-	char endpoint[160];
-	struct err err;
-
-	if (!pooled->is_slow && patience_s > SLOW_S) {
-		struct timeval rest = {.tv_sec = patience_s - SLOW_S};
-		pooled->is_slow = true;
-		(void)event_add(&pooled->open_timer, &rest);
-		take_turn_later(pooled->pool);
+	if (channel == NULL && err == NULL) {
+		request->session = NULL;
+		list_prepend(&pool->waiting, &request->link);
 		return;
 	}
-	pooled->is_slow = true; /* until the server answers after all */
-
-	pooled->opening = NULL;
-	(void)err_set(&err,
-		      "bastion '%s' got no answer from %s within %d s (TIMEOUTopen): a security "
-		      "group or a firewall may drop it silently",
-		      name_of(pooled->pool),
-		      address_format(request->endpoint, endpoint, sizeof endpoint), patience_s);
-	(void)err_mark(&err, ERR_TIMEOUT);
-	take_turn_later(pooled->pool);
-	fail_waiting(pooled->pool, request->endpoint, &err);
-	end_request(request, NULL, &err);
-}
-
-static void
-free_session(struct pooled_session *pooled)
-{
-	list_remove(&pooled->link);
-	(void)event_del(&pooled->open_timer);
-	ssh_session_close(pooled->session);
-	bastion_dial_free(pooled->dial);
-	free(pooled);
-}
-
-static void
-start_session(struct session_pool *pool)
-{
-	struct pooled_session *pooled = calloc(1, sizeof *pooled);
-	const struct bastion_dial_request request = {
-		.base = pool->request.base,
-		.resolver = pool->request.resolver,
-		.bastion = pool->request.bastion,
-		.user = ssh_credentials_user(pool->credentials),
-		.via = pool->request.via,
-		.observer = pool->request.observer,
-		.log = &pool->log,
-	};
-
-	if (pooled == NULL)
-		return;
-	pooled->pool = pool;
-	list_append(&pool->sessions, &pooled->link);
-	(void)event_assign(&pooled->open_timer, pool->request.base, -1, 0, on_open_timer, pooled);
-	pooled->dial = bastion_dial_start(&request, on_dialled, pooled);
-	if (pooled->dial == NULL) {
-		struct err err;
-		(void)err_set(&err, "out of memory");
-		on_start_failed(pooled, &err, false);
-	}
-}
-
-static bool
-is_free(const struct pooled_session *pooled)
-{
-	return pooled->state == POOLED_READY && pooled->opening == NULL &&
-	       !ssh_session_is_opening(pooled->session);
+	/* An endpoint that did not answer one will not answer the others. */
+	if (channel == NULL && !pooled_session_is_useful(request->session))
+		fail_waiting(pool, request->endpoint, err);
+	end_request(request, channel, err);
 }
 
 static void
 give_to(struct pooled_session *pooled, struct channel_request *request)
 {
-	int patience_s = options_of(pooled->pool)->timeout_open_s;
-	struct timeval timeout = {.tv_sec = patience_s > SLOW_S ? SLOW_S : patience_s};
-
 	list_remove(&request->link);
 	request->session = pooled;
-	pooled->opening = request;
-	(void)event_add(&pooled->open_timer, &timeout);
-	ssh_session_open(pooled->session, request->endpoint, on_channel, pooled);
-}
-
-/* An open was given up and occupies the session, and no channel needs it. */
-static bool
-is_worthless(const struct pooled_session *pooled)
-{
-	return pooled->state == POOLED_READY && pooled->is_slow && pooled->opening == NULL &&
-	       ssh_session_channel_count(pooled->session) == 0;
+	pooled_session_open(pooled, request->endpoint, on_channel, request);
 }
 
 /* Whether an endpoint keeps a session waiting already; then others for it wait in line, so that
@@ -410,9 +231,7 @@ static bool
 is_endpoint_slow(const struct session_pool *pool, const struct address *endpoint)
 {
 	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		struct pooled_session *pooled = LIST_ITEM(link, struct pooled_session, link);
-		if (pooled->is_slow && pooled->opening != NULL &&
-		    pooled->opening->endpoint == endpoint)
+		if (pooled_session_is_stuck_at(pooled_session_of(link), endpoint))
 			return true;
 	}
 	return false;
@@ -430,31 +249,58 @@ next_request(const struct session_pool *pool)
 	return NULL;
 }
 
-/* Frees what is dead, and gives waiting requests to sessions that are free. Returns how many
- * sessions are on their way, and how many there are in all. */
+/* The free session with the fewest channels, since every channel costs its neighbours a little;
+ * NULL: none is free. */
+static struct pooled_session *
+best_session(const struct session_pool *pool)
+{
+	struct pooled_session *best = NULL;
+
+	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
+		struct pooled_session *pooled = pooled_session_of(link);
+		if (pooled_session_is_free(pooled) &&
+		    (best == NULL ||
+		     pooled_session_channel_count(pooled) < pooled_session_channel_count(best)))
+			best = pooled;
+	}
+	return best;
+}
+
 static void
-walk_sessions(struct session_pool *pool, unsigned *ret_coming, unsigned *ret_count)
+serve_waiting(struct session_pool *pool)
+{
+	struct channel_request *request;
+	struct pooled_session *pooled;
+
+	while ((request = next_request(pool)) != NULL && (pooled = best_session(pool)) != NULL)
+		give_to(pooled, request);
+}
+
+static void
+free_dead(struct session_pool *pool)
 {
 	struct list *next;
 
+	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = next) {
+		struct pooled_session *pooled = pooled_session_of(link);
+		next = link->next;
+		if (pooled_session_is_worthless(pooled))
+			pooled_session_kill(pooled);
+		if (pooled_session_is_dead(pooled))
+			pooled_session_free(pooled);
+	}
+}
+
+/* How many sessions are on their way, and how many there are in all that are useful. */
+static void
+count_sessions(const struct session_pool *pool, unsigned *ret_coming, unsigned *ret_count)
+{
 	*ret_coming = 0;
 	*ret_count = 0;
-	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = next) {
-		struct pooled_session *pooled = LIST_ITEM(link, struct pooled_session, link);
-		next = link->next;
-		if (pooled->state == POOLED_DEAD) {
-			free_session(pooled);
-			continue;
-		}
-		if (is_worthless(pooled)) {
-			kill_session(pooled);
-			continue;
-		}
-		struct channel_request *request = is_free(pooled) ? next_request(pool) : NULL;
-		if (request != NULL)
-			give_to(pooled, request);
-		*ret_count += is_useful(pooled);
-		*ret_coming += pooled->state != POOLED_READY;
+	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
+		const struct pooled_session *pooled = pooled_session_of(link);
+		*ret_count += pooled_session_is_useful(pooled);
+		*ret_coming += !pooled_session_is_ready(pooled);
 	}
 }
 
@@ -514,7 +360,9 @@ on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	unsigned coming;
 	unsigned count;
 
-	walk_sessions(pool, &coming, &count);
+	free_dead(pool);
+	serve_waiting(pool);
+	count_sessions(pool, &coming, &count);
 	grow(pool, coming, count);
 }
 
@@ -527,15 +375,16 @@ on_surplus(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	struct list *link;
 
 	for (link = pool->sessions.next; link != &pool->sessions; link = link->next)
-		left++;
+		left += !pooled_session_is_dead(pooled_session_of(link));
 	for (link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		struct pooled_session *pooled = LIST_ITEM(link, struct pooled_session, link);
-		bool is_idle = is_free(pooled) && ssh_session_channel_count(pooled->session) == 0;
-		if (is_idle && pooled->was_idle && left > 1) {
-			kill_session(pooled);
+		struct pooled_session *pooled = pooled_session_of(link);
+		bool is_idle = pooled_session_is_free(pooled) &&
+			       pooled_session_channel_count(pooled) == 0;
+		if (is_idle && pooled_session_was_idle(pooled) && left > 1) {
+			pooled_session_kill(pooled);
 			left--;
 		}
-		pooled->was_idle = is_idle;
+		pooled_session_set_idle(pooled, is_idle);
 	}
 }
 
@@ -549,7 +398,6 @@ session_pool_new(const struct session_pool_request *request)
 		return NULL;
 	pool->references = 1;
 	pool->request = *request;
-	pool->credentials = setup_get_credentials(request->setup, request->bastion->index);
 	(void)setup_ref(request->setup);
 	if (request->via != NULL)
 		(void)session_pool_ref(request->via);
@@ -579,7 +427,7 @@ session_pool_unref(struct session_pool *pool)
 	(void)event_del(&pool->turn);
 	(void)event_del(&pool->surplus);
 	while (!list_is_empty(&pool->sessions))
-		free_session(LIST_ITEM(pool->sessions.next, struct pooled_session, link));
+		pooled_session_free(pooled_session_of(pool->sessions.next));
 	/* Last, because our sessions run over channels of it. */
 	session_pool_unref(pool->request.via);
 	setup_unref(pool->request.setup);
@@ -635,10 +483,8 @@ session_pool_cancel(struct channel_request *request)
 {
 	if (request == NULL)
 		return;
-	if (request->session != NULL) {
-		(void)event_del(&request->session->open_timer);
-		request->session->opening = NULL;
-	}
+	if (request->session != NULL)
+		pooled_session_forget(request->session);
 	list_remove(&request->link);
 	(void)event_del(&request->deadline);
 	free(request);
