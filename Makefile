@@ -68,6 +68,7 @@ SOURCES := \
 	src/config/options.c \
 	src/config/reader.c \
 	src/config/report.c \
+	src/config/socket_access.c \
 	src/config/socket_options.c \
 	src/config/source.c \
 	src/config/ssh_alias.c \
@@ -127,6 +128,7 @@ SOURCES := \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \
 	src/tunnel/tunnel.c \
+	src/tunnel/unix_socket.c \
 	src/tunnel/worker.c \
 	src/arguments.c \
 	src/daemon.c \

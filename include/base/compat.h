@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <time.h>
 
 /*
@@ -55,6 +56,15 @@ int compat_socket(int family);
 /* Accepts one connection, non-blocking and closed on exec. `ret_peer` and `peer_length` as for
  * accept(). -1 with errno set on failure. */
 int compat_accept(int listener, struct sockaddr_storage *ret_peer, socklen_t *peer_length);
+
+/* Who is at the other end of a connected unix socket. */
+struct compat_peer {
+	uid_t user;
+	pid_t pid; /* 0: the system does not tell */
+};
+
+/* False, with errno set, where that cannot be known. */
+bool compat_peer_of(int fd, struct compat_peer *ret_peer) ATTR_MUST_CHECK;
 
 /* A pipe, both ends non-blocking and closed on exec. False with errno set on failure. */
 bool compat_pipe(int ret_ends[2]) ATTR_MUST_CHECK;

@@ -3,6 +3,7 @@
 
 #include "config/address.h"
 #include "config/option.h"
+#include "config/socket_access.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -147,6 +148,8 @@ struct service_options {
 	int log_id;                 /* enum log_id_kind */
 	char *setuid;               /* owner and group of a unix `accept` */
 	char *setgid;
+	int socket_mode;             /* of a unix `accept`; -1: what the umask leaves */
+	struct user_list allow_user; /* who may connect to a unix `accept`; empty: anybody */
 };
 
 extern const struct option_table global_options_table;

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* accept4(), pipe2(), setgroups(), syscall() */
+#define _GNU_SOURCE /* accept4(), pipe2(), setgroups(), struct ucred, syscall() */
 
 #include "base/compat.h"
 
@@ -35,6 +35,18 @@ bool
 compat_socket_pair(int ret_ends[2])
 {
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret_ends) == 0;
+}
+
+bool
+compat_peer_of(int fd, struct compat_peer *ret_peer)
+{
+	struct ucred credentials;
+	socklen_t size = sizeof credentials;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+		return false;
+	*ret_peer = (struct compat_peer){.user = credentials.uid, .pid = credentials.pid};
+	return true;
 }
 
 #else
@@ -93,6 +105,15 @@ compat_socket_pair(int ret_ends[2])
 {
 	return socketpair(AF_UNIX, SOCK_STREAM, 0, ret_ends) == 0 &&
 	       private_nonblocking_or_none(ret_ends);
+}
+
+bool
+compat_peer_of(int fd, struct compat_peer *ret_peer)
+{
+	gid_t ignored;
+
+	*ret_peer = (struct compat_peer){0};
+	return getpeereid(fd, &ret_peer->user, &ignored) == 0;
 }
 
 #endif

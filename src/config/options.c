@@ -2,6 +2,7 @@
 
 #include "config/debug_setting.h"
 #include "config/name_servers.h"
+#include "config/socket_access.h"
 #include "config/socket_options.h"
 #include "config/tls_options.h"
 
@@ -214,6 +215,12 @@ static const struct option_row service_rows[] = {
 	 .help = "owner of an accepting Unix socket"},
 	{"setgid", SERVICE(setgid), HONOURED, .type = &option_type_word,
 	 .help = "group of an accepting Unix socket"},
+	{"socketMode", SERVICE(socket_mode), .flags = OPTION_OWN | OPTION_RELOADABLE,
+	 .type = &option_type_file_mode,
+	 .help = "mode of an accepting Unix socket; otherwise what the umask leaves"},
+	{"allowUser", SERVICE(allow_user),
+	 .flags = OPTION_OWN | OPTION_RELOADABLE | OPTION_CUMULATIVE, .type = &option_type_users,
+	 .help = "user who may connect to an accepting Unix socket; otherwise whoever can"},
 
 	{"delay", NOTED, .harmless = "yes",
 	 .help = "names are resolved for every connection, as with delay = yes"},

@@ -303,6 +303,27 @@ check_local(const struct service *service, const struct location *defaults_at,
 			   service->name);
 }
 
+/* A connection by TCP does not tell whose it is: nobody should believe that somebody checks. */
+static void
+check_access(const struct service *service, struct report *report)
+{
+	const struct service_options *options = &service->options;
+	size_t unix_count = 0;
+
+	for (size_t i = 0; i < options->accept.count; i++)
+		unix_count += address_is_unix(&options->accept.items[i]);
+	if (options->allow_user.count > 0 && unix_count < options->accept.count)
+		report_add(report, REPORT_ERROR, service_option_at(service, "allowUser"),
+			   "'allowUser' needs Unix sockets, and service '%.80s' accepts by TCP, "
+			   "which does not tell the user; write 'accept = /PATH', or remove it",
+			   service->name);
+	if (service_option_is_set(service, "socketMode") && unix_count == 0)
+		report_add(report, REPORT_WARNING, service_option_at(service, "socketMode"),
+			   "'socketMode' has no effect, because service '%.80s' accepts on no Unix "
+			   "socket; remove it",
+			   service->name);
+}
+
 void
 validate_service(struct service *service, const struct location *defaults_at, struct report *report)
 {
@@ -313,6 +334,7 @@ validate_service(struct service *service, const struct location *defaults_at, st
 			   "the section has no name; write one between '[' and ']'");
 	check_addresses(service, report);
 	check_local(service, defaults_at, report);
+	check_access(service, report);
 	check_owner(options->setuid, service_option_at(service, "setuid"), options->setgid,
 		    service_option_at(service, "setgid"), report);
 	settle_verification(service);

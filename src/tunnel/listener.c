@@ -1,18 +1,17 @@
 #include "tunnel/listener.h"
 
 #include "base/compat.h"
-#include "base/identity.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "tunnel/socket_setup.h"
+#include "tunnel/unix_socket.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -76,7 +75,7 @@ add_socket(struct listener *listener, int fd, const char *unlink_path)
 /* Opens one socket. Returns errno's value, 0 when it listens. */
 static int
 open_socket(struct listener *listener, const struct sockaddr *address, socklen_t length,
-	    const char *unlink_path, struct err *err)
+	    struct err *err)
 {
 	int fd = compat_socket(address->sa_family);
 	int error = 0;
@@ -98,64 +97,25 @@ open_socket(struct listener *listener, const struct sockaddr *address, socklen_t
 	if (error != 0)
 		(void)close(fd);
 	else
-		add_socket(listener, fd, unlink_path);
+		add_socket(listener, fd, NULL);
 	return error;
-}
-
-/* A socket file that nobody listens on is left over from a process that was killed. */
-static void
-remove_stale_socket(const struct sockaddr_storage *address, socklen_t length, const char *path)
-{
-	struct stat status;
-	int fd;
-
-	if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
-		return;
-	fd = compat_socket(AF_UNIX);
-	if (fd < 0)
-		return;
-	if (connect(fd, (const struct sockaddr *)address, length) != 0 && errno == ECONNREFUSED)
-		(void)unlink(path);
-	(void)close(fd);
-}
-
-/* `setuid` and `setgid` in a section: whose the socket file is. */
-static bool
-give_to_owner(const char *path, const struct service_options *options, struct err *err)
-{
-	uid_t owner = (uid_t)-1; /* as it is */
-	gid_t group = (gid_t)-1;
-
-	if (options->setuid != NULL && !identity_find_user(options->setuid, &owner))
-		return err_set(err, "there is no user '%s' (setuid)", options->setuid);
-	if (options->setgid != NULL && !identity_find_group(options->setgid, &group))
-		return err_set(err, "there is no group '%s' (setgid)", options->setgid);
-	if (options->setuid == NULL && options->setgid == NULL)
-		return true;
-	if (chown(path, owner, group) != 0)
-		return err_set_errno(err, errno, "cannot give '%s' its owner", path);
-	return true;
 }
 
 static void
 open_unix(struct listener *listener, const struct address *address, struct report *report)
 {
-	struct sockaddr_storage local;
-	socklen_t length;
+	const struct service_options *options = &listener->service->options;
+	const struct unix_socket_access access = {
+		.owner = options->setuid,
+		.group = options->setgid,
+		.mode = options->socket_mode,
+	};
 	struct err err;
+	int fd = unix_socket_listen(address->path, &access, BACKLOG, &err);
 
-	if (!socket_unix_address(address->path, &local, &length, &err)) {
-		report_add(report, REPORT_ERROR, address->at, "%s", err.text);
-		return;
-	}
-	remove_stale_socket(&local, length, address->path);
-	int error = open_socket(listener, (const struct sockaddr *)&local, length, address->path,
-				&err);
-	if (error != 0) {
-		report_bind(report, address, address->path, error);
-		return;
-	}
-	if (!give_to_owner(address->path, &listener->service->options, &err))
+	if (fd >= 0)
+		add_socket(listener, fd, address->path);
+	else
 		report_add(report, REPORT_ERROR, address->at, "%s", err.text);
 }
 
@@ -196,7 +156,7 @@ open_inet(struct listener *listener, const struct address *address, struct repor
 	for (const struct addrinfo *item = found; item != NULL; item = item->ai_next) {
 		if (is_repeated(found, item))
 			continue;
-		int error = open_socket(listener, item->ai_addr, item->ai_addrlen, NULL, &err);
+		int error = open_socket(listener, item->ai_addr, item->ai_addrlen, &err);
 		last_error = error != 0 ? error : last_error;
 		if (!is_port_taken(error))
 			continue;
@@ -280,6 +240,31 @@ note_accepting_again(struct listener *listener)
 		  listener->service->name);
 }
 
+/* `allowUser`: the kernel knows who connected to a unix socket. */
+static bool
+is_allowed(const struct service *service, int fd)
+{
+	const struct user_list *allowed = &service->options.allow_user;
+	struct compat_peer peer = {0};
+
+	if (allowed->count == 0)
+		return true;
+	if (!compat_peer_of(fd, &peer)) {
+		log_write(&log_main, LOG_LEVEL_WARNING,
+			  "Service [%s]: a client was turned away: the system does not tell who it "
+			  "is, and allowUser wants to know: %s",
+			  service->name, strerror(errno));
+		return false;
+	}
+	if (user_list_has(allowed, peer.user))
+		return true;
+	log_write(&log_main, LOG_LEVEL_WARNING,
+		  "Service [%s]: a client was turned away: user %ld (process %ld) is not among "
+		  "allowUser",
+		  service->name, (long)peer.user, (long)peer.pid);
+	return false;
+}
+
 /* Accepts one client. False when there is none now. */
 static bool
 accept_one(struct accepting_socket *socket)
@@ -295,7 +280,11 @@ accept_one(struct accepting_socket *socket)
 	int fd = compat_accept(socket->fd, &peer, &peer_length);
 	if (fd >= 0) {
 		note_accepting_again(listener);
-		listener->on_client(listener->arg, listener->service, fd, &peer, peer_length);
+		if (is_allowed(listener->service, fd))
+			listener->on_client(listener->arg, listener->service, fd, &peer,
+					    peer_length);
+		else
+			(void)close(fd);
 		return true;
 	}
 	switch (errno) {

@@ -111,6 +111,7 @@ static const struct parse_case service_cases[] = {
 	{"logId", "process", KIND_INT, AT(log_id), LOG_ID_PROCESS, "", "sequential, unique"},
 	{"setuid", "redis", KIND_TEXT, AT(setuid), 0, "", "empty"},
 	{"setgid", "redis", KIND_TEXT, AT(setgid), 0, "", "empty"},
+	{"socketMode", "0660", KIND_INT, AT(socket_mode), 0660, "8", "three octal digits"},
 };
 
 static void
@@ -188,11 +189,17 @@ each_service_option_reads_its_value_and_refuses_a_bad_one(void **state ATTR_UNUS
 static bool
 has_case(const struct parse_case *cases, size_t count, const char *name)
 {
+	static const char *const with_own_tests[] = {"options", "socket", "allowUser"};
+
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(cases[i].name, name) == 0)
 			return true;
 	}
-	return strcmp(name, "options") == 0 || strcmp(name, "socket") == 0; /* tests of their own */
+	for (size_t i = 0; i < ARRAY_LENGTH(with_own_tests); i++) {
+		if (strcmp(with_own_tests[i], name) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void
