@@ -20,7 +20,7 @@ BUILD ?= build$(if $(SAN),/san-$(subst $(COMMA),-,$(SAN)))
 
 # --- Libraries -------------------------------------------------------------------------------
 PKG_CONFIG ?= pkg-config
-LIBRARIES := openssl libevent libevent_pthreads libcares libssh2 inih
+LIBRARIES := openssl libevent libevent_pthreads libcares libssh2 inih jansson
 
 # A missing library is named together with the package that brings it.
 PACKAGE_openssl := libssl-dev (Debian), openssl-devel (Fedora), openssl (Homebrew)
@@ -29,6 +29,7 @@ PACKAGE_libevent_pthreads := $(PACKAGE_libevent)
 PACKAGE_libcares := libc-ares-dev (Debian), c-ares-devel (Fedora), c-ares (Homebrew)
 PACKAGE_libssh2 := libssh2-1-dev (Debian), libssh2-devel (Fedora), libssh2 (Homebrew)
 PACKAGE_inih := libinih-dev (Debian), inih-devel (Fedora), inih (Homebrew)
+PACKAGE_jansson := libjansson-dev (Debian), jansson-devel (Fedora), jansson (Homebrew)
 PACKAGE_cmocka := libcmocka-dev (Debian), libcmocka-devel (Fedora), cmocka (Homebrew)
 
 NEEDS_LIBRARIES := $(filter-out clean format lint uninstall,$(or $(MAKECMDGOALS),all))
@@ -77,6 +78,18 @@ SOURCES := \
 	src/config/user_path.c \
 	src/config/validate.c \
 	src/config/validate_bastions.c \
+	src/control/doctor.c \
+	src/control/doctor_advice.c \
+	src/control/doctor_json.c \
+	src/control/doctor_listener.c \
+	src/control/doctor_report.c \
+	src/control/doctor_steps.c \
+	src/control/doctor_text.c \
+	src/control/doctor_walk.c \
+	src/control/network.c \
+	src/control/port_owner.c \
+	src/control/redis_probe.c \
+	src/redis/reply.c \
 	src/ssh/agent.c \
 	src/ssh/agent_message.c \
 	src/ssh/base64.c \

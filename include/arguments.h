@@ -10,6 +10,7 @@
 enum command {
 	COMMAND_RUN,
 	COMMAND_CHECK,
+	COMMAND_DOCTOR,
 	COMMAND_HELP,
 	COMMAND_VERSION,
 	COMMAND_OPTIONS,
@@ -18,11 +19,13 @@ enum command {
 struct arguments {
 	enum command command;
 	bool is_foreground;
-	const char *path; /* of the configuration; borrowed from argv, or the default */
-	int fd;           /* of the configuration, where -fd says so; -1: `path` is it */
+	bool is_json;
+	const char *path;            /* of the configuration; borrowed from argv, or the default */
+	const char *const *services; /* names for a subcommand that takes some; NULL ends them */
+	int fd;                      /* of the configuration, where -fd says so; -1: `path` is it */
 };
 
-/* Reads `argv`. False with `err` when it cannot be understood. */
+/* Reads `argv`, whose order it changes, and which is borrowed. False with `err` when it cannot be understood. */
 bool arguments_parse(int argc, char **argv, struct arguments *ret_arguments,
 		     struct err *err) ATTR_MUST_CHECK;
 

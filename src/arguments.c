@@ -7,60 +7,180 @@
 
 #include <ares.h>
 #include <event2/event.h>
+#include <jansson.h>
 #include <libssh2.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/opensslv.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char default_path[] = CACHETUNNEL_SYSCONFDIR "/cachetunnel/cachetunnel.conf";
 
+/* What an argument means depends on the subcommand; a set of these says for which ones it is. */
+enum {
+	FOR_RUN = 1 << 0,
+	FOR_CHECK = 1 << 1,
+	FOR_DOCTOR = 1 << 2,
+	FOR_ALL = FOR_RUN | FOR_CHECK | FOR_DOCTOR,
+};
+
+struct subcommand {
+	const char *name; /* NULL: none is written */
+	enum command command;
+	unsigned bit;
+	bool takes_services; /* names of services may follow the file */
+};
+
+static const struct subcommand subcommands[] = {
+	{"check", COMMAND_CHECK, FOR_CHECK, false},
+	{"doctor", COMMAND_DOCTOR, FOR_DOCTOR, true},
+	{NULL, COMMAND_RUN, FOR_RUN, false},
+};
+
+/* A flag does its work on what is parsed so far; `value` is what follows it, for those that need
+ * that. */
+typedef bool flag_cb(struct arguments *arguments, const char *value, struct err *err);
+
+struct flag {
+	const char *names[3];
+	unsigned is_for;
+	bool needs_value;
+	flag_cb *take;
+};
+
 static bool
-is_any_of(const char *argument, const char *first, const char *second)
+take_foreground(struct arguments *arguments, const char *value ATTR_UNUSED,
+		struct err *err ATTR_UNUSED)
 {
-	return strcmp(argument, first) == 0 || strcmp(argument, second) == 0;
+	arguments->is_foreground = true;
+	return true;
+}
+
+static bool
+take_fd(struct arguments *arguments, const char *value, struct err *err)
+{
+	long fd;
+
+	if (value == NULL || !text_to_long(value, 0, INT_MAX, &fd))
+		return err_set(err, "-fd needs the number of an open descriptor");
+	arguments->fd = (int)fd;
+	return true;
+}
+
+static bool
+take_json(struct arguments *arguments, const char *value ATTR_UNUSED, struct err *err ATTR_UNUSED)
+{
+	arguments->is_json = true;
+	return true;
+}
+
+static bool
+take_help(struct arguments *arguments, const char *value ATTR_UNUSED, struct err *err ATTR_UNUSED)
+{
+	arguments->command = COMMAND_HELP;
+	return true;
+}
+
+static bool
+take_version(struct arguments *arguments, const char *value ATTR_UNUSED,
+	     struct err *err ATTR_UNUSED)
+{
+	arguments->command = COMMAND_VERSION;
+	return true;
+}
+
+static bool
+take_options(struct arguments *arguments, const char *value ATTR_UNUSED,
+	     struct err *err ATTR_UNUSED)
+{
+	arguments->command = COMMAND_OPTIONS;
+	return true;
+}
+
+static const struct flag flags[] = {
+	{{"-f", "--foreground"}, FOR_RUN | FOR_CHECK, false, take_foreground},
+	{{"-fd"}, FOR_RUN | FOR_CHECK, true, take_fd},
+	{{"--json"}, FOR_DOCTOR, false, take_json},
+	{{"-h", "-help", "--help"}, FOR_ALL, false, take_help},
+	{{"-version", "--version"}, FOR_ALL, false, take_version},
+	{{"-options", "--options"}, FOR_ALL, false, take_options},
+};
+
+static const struct flag *
+find_flag(const char *argument, unsigned bit)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(flags); i++) {
+		for (size_t j = 0; j < ARRAY_LENGTH(flags[i].names); j++) {
+			const char *name = flags[i].names[j];
+			if (name != NULL && (flags[i].is_for & bit) != 0 &&
+			    strcmp(argument, name) == 0)
+				return &flags[i];
+		}
+	}
+	return NULL;
+}
+
+static const struct subcommand *
+find_subcommand(const char *argument)
+{
+	const struct subcommand *subcommand = subcommands;
+
+	while (subcommand->name != NULL &&
+	       (argument == NULL || strcmp(argument, subcommand->name) != 0))
+		subcommand++;
+	return subcommand;
+}
+
+/* The first word is a file, unless there are services and it can only be one. */
+static bool
+is_file(const struct subcommand *subcommand, const char *word)
+{
+	return !subcommand->takes_services || strchr(word, '/') != NULL || access(word, F_OK) == 0;
+}
+
+/* What is no flag: the file, then services. */
+static bool
+take_words(const struct subcommand *subcommand, char **words, struct arguments *arguments,
+	   struct err *err)
+{
+	if (*words != NULL && is_file(subcommand, *words))
+		arguments->path = *words++;
+	if (!subcommand->takes_services && *words != NULL)
+		return err_set(err, "one configuration file is enough: '%s' is one too many",
+			       *words);
+	arguments->services = (const char *const *)words;
+	if (arguments->fd >= 0 && arguments->path != NULL)
+		return err_set(err, "-fd and a configuration file exclude each other");
+	if (arguments->path == NULL)
+		arguments->path = default_path;
+	return true;
 }
 
 bool
 arguments_parse(int argc, char **argv, struct arguments *ret_arguments, struct err *err)
 {
-	struct arguments parsed = {.command = COMMAND_RUN, .fd = -1};
-	int at = 1;
-	long fd;
+	const struct subcommand *subcommand = find_subcommand(argc > 1 ? argv[1] : NULL);
+	struct arguments parsed = {.command = subcommand->command, .fd = -1};
+	char **words = argv; /* are moved to the front, over what has been read */
+	size_t word_count = 0;
 
-	if (at < argc && strcmp(argv[at], "check") == 0) {
-		parsed.command = COMMAND_CHECK;
-		at++;
-	}
-	for (; at < argc; at++) {
-		const char *argument = argv[at];
-		if (is_any_of(argument, "-f", "--foreground")) {
-			parsed.is_foreground = true;
-		} else if (strcmp(argument, "-fd") == 0) {
-			if (++at == argc || !text_to_long(argv[at], 0, INT_MAX, &fd))
-				return err_set(err, "-fd needs the number of an open descriptor");
-			parsed.fd = (int)fd;
-		} else if (is_any_of(argument, "--help", "-help") || strcmp(argument, "-h") == 0) {
-			parsed.command = COMMAND_HELP;
-		} else if (is_any_of(argument, "--version", "-version")) {
-			parsed.command = COMMAND_VERSION;
-		} else if (is_any_of(argument, "--options", "-options")) {
-			parsed.command = COMMAND_OPTIONS;
-		} else if (argument[0] == '-') {
-			return err_set(err, "unknown option '%s'", argument);
-		} else if (parsed.path != NULL) {
-			return err_set(err,
-				       "one configuration file is enough: '%s' is one too many",
-				       argument);
+	for (int at = subcommand->name != NULL ? 2 : 1; at < argc; at++) {
+		const struct flag *flag = find_flag(argv[at], subcommand->bit);
+		if (flag != NULL) {
+			const char *value = flag->needs_value && at + 1 < argc ? argv[++at] : NULL;
+			if (!flag->take(&parsed, value, err))
+				return false;
+		} else if (argv[at][0] == '-') {
+			return err_set(err, "unknown option '%s'", argv[at]);
 		} else {
-			parsed.path = argument;
+			words[word_count++] = argv[at];
 		}
 	}
-	if (parsed.fd >= 0 && parsed.path != NULL)
-		return err_set(err, "-fd and a configuration file exclude each other");
-	if (parsed.path == NULL)
-		parsed.path = default_path;
+	words[word_count] = NULL;
+	if (!take_words(subcommand, words, &parsed, err))
+		return false;
 	*ret_arguments = parsed;
 	return true;
 }
@@ -71,9 +191,12 @@ arguments_print_help(void)
 	(void)printf(
 		"Usage: cachetunnel [-f|--foreground] [FILE]   run, as FILE says\n"
 		"       cachetunnel check [FILE]               validate FILE and all it names\n"
+		"       cachetunnel doctor [FILE] [SERVICE...] walk each service's way to its cache, and\n"
+		"                                              say where it ends, why, and what to do\n"
 		"\n"
 		"  -f, --foreground   stay attached, and log to standard error too\n"
 		"  -fd N              read the configuration from the open descriptor N\n"
+		"      --json             of doctor: one JSON document instead of lines\n"
 		"      --options      list every option that a configuration may have\n"
 		"      --version      tell the versions of cachetunnel and its libraries\n"
 		"      --help         this text\n"
@@ -92,11 +215,12 @@ arguments_print_version(void)
 		     "c-ares: compiled %s, running %s\n"
 		     "libssh2: compiled %s, running %s\n"
 		     "inih: compiled r%s\n"
+		     "jansson: compiled %s\n"
 		     "systemd: %s\n",
 		     CACHETUNNEL_VERSION, OPENSSL_VERSION_STR,
 		     OpenSSL_version(OPENSSL_VERSION_STRING), LIBEVENT_VERSION, event_get_version(),
 		     ARES_VERSION_STR, ares_version(NULL), LIBSSH2_VERSION, libssh2_version(0),
-		     CACHETUNNEL_INIH_VERSION, notify_description());
+		     CACHETUNNEL_INIH_VERSION, JANSSON_VERSION, notify_description());
 }
 
 static void

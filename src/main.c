@@ -1,4 +1,5 @@
 #include "arguments.h"
+#include "control/doctor.h"
 #include "daemon.h"
 
 #include <stdio.h>
@@ -21,6 +22,12 @@ main(int argc, char **argv)
 		return daemon_run(&arguments);
 	case COMMAND_CHECK:
 		return daemon_check(&arguments);
+	case COMMAND_DOCTOR:
+		return doctor_run(&(struct doctor_request){
+			.path = arguments.path,
+			.services = arguments.services,
+			.is_json = arguments.is_json,
+		});
 	case COMMAND_HELP:
 		arguments_print_help();
 		return EXIT_SUCCESS;

@@ -54,6 +54,11 @@ void log_write(const struct log_scope *scope, enum log_level level, const char *
  * form ("[!] text") and to syslog where it is already open.
  */
 
+/* Hands each line (its text, without an end) to `on_line` instead, for a command that shows things in
+ * its own way; NULL: no more. Never together with log_start(). */
+typedef void log_line_cb(void *arg, enum log_level level, const char *text);
+void log_divert(log_line_cb *on_line, void *arg);
+
 /* Opens syslog. `ident` is borrowed until log_stop(); `facility` is syslog.h's. */
 void log_open_syslog(const char *ident, int facility);
 

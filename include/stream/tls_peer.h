@@ -22,9 +22,10 @@ struct tls_peer {
 	size_t endpoint;               /* which of the service's */
 	time_t verified_at; /* when the session that we offer began with a full handshake */
 
-	struct err *err; /* where a refusal is explained; set before each call into OpenSSL */
-	bool is_refused; /* the certificate was not accepted, and err says why */
-	X509 *refused;   /* that certificate, the server's own; owned; NULL: not known */
+	struct err *err;       /* where a refusal is explained; set before each call into OpenSSL */
+	bool has_asked_for_us; /* the server wanted a certificate of ours */
+	bool is_refused;       /* the certificate was not accepted, and err says why */
+	X509 *refused;         /* that certificate, the server's own; owned; NULL: not known */
 };
 
 #endif

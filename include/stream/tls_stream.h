@@ -25,8 +25,8 @@ struct tls_stream_request {
 typedef void tls_handshake_cb(void *arg, const struct err *err);
 
 /* Begins a handshake over `lower`, which it takes (also on failure). Returns owned; freeing it
- * cancels the handshake, and then `on_done` is never called. NULL, with `err` filled, when it
- * failed at the very first step. */
+ * cancels the handshake, and then `on_done` is never called. NULL, with `err` filled, when memory
+ * ran out. */
 struct stream *tls_stream_start(const struct tls_stream_request *request, struct stream *lower,
 				tls_handshake_cb *on_done, void *arg, struct err *err);
 
@@ -34,6 +34,10 @@ struct stream *tls_stream_start(const struct tls_stream_request *request, struct
 const char *tls_stream_version(const struct stream *stream);
 const char *tls_stream_cipher(const struct stream *stream);
 bool tls_stream_is_resumed(const struct stream *stream);
+
+/* Whether the server asked for a certificate of ours, be it that it insists or not: with TLS 1.3
+ * it says so only after the handshake, if it comes to that. */
+bool tls_stream_has_asked_for_us(const struct stream *stream);
 
 /* Describes the server's certificate; also after a handshake that failed because of it. False
  * where the server has shown none. */

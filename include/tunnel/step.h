@@ -39,7 +39,7 @@ struct step {
 	/* Where it went well: */
 	const struct resolved *addresses; /* NAME */
 	const char *detail;               /* CONNECT: the address; HOST_KEY and LOGIN: which */
-	/* TLS, also where it failed, unless that was at the very first step: */
+	/* TLS, also where it failed: */
 	const struct stream *secured;
 };
 

@@ -32,6 +32,8 @@ struct log_line {
 struct log_scope log_main = {.level = LOG_LEVEL_NOTICE, .id = "ui"};
 
 static struct {
+	log_line_cb *on_line; /* instead of all that follows; NULL: nobody */
+	void *on_line_arg;
 	bool to_stderr;
 	bool to_syslog;
 	int file; /* -1: none */
@@ -187,6 +189,10 @@ log_write(const struct log_scope *scope, enum log_level level, const char *forma
 	(void)vsnprintf(raw, sizeof raw, format, arguments);
 	va_end(arguments);
 	(void)text_escape(text, sizeof text, raw);
+	if (logger.on_line != NULL) {
+		logger.on_line(logger.on_line_arg, level, text);
+		return;
+	}
 	(void)snprintf(line, sizeof line, "LOG%d[%s]: %s", (int)level, scope->id, text);
 
 	if (logger.is_started) {
@@ -196,6 +202,13 @@ log_write(const struct log_scope *scope, enum log_level level, const char *forma
 	write_startup_line(level, text);
 	if (logger.to_syslog)
 		syslog((int)level, "%s", line);
+}
+
+void
+log_divert(log_line_cb *on_line, void *arg)
+{
+	logger.on_line = on_line;
+	logger.on_line_arg = arg;
 }
 
 void

@@ -29,6 +29,7 @@ struct tls_stream {
 	struct tls_bio bio;
 	struct tls_peer peer;
 
+	struct err *early_failure; /* owned; of the first step, told later; NULL: none */
 	tls_handshake_cb *on_done; /* NULL once the handshake is over */
 	void *on_done_arg;
 
@@ -177,6 +178,7 @@ tls_free(struct stream *stream)
 		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
 	X509_free(tls->peer.refused);
+	free(tls->early_failure);
 	stream_free(tls->lower);
 	free(tls);
 }
@@ -227,8 +229,13 @@ static void
 go_on_with_handshake(struct tls_stream *tls)
 {
 	struct err err = {{0}};
-	enum stream_result result = step_handshake(tls, &err);
+	enum stream_result result;
 
+	if (tls->early_failure != NULL) {
+		finish_handshake(tls, tls->early_failure);
+		return;
+	}
+	result = step_handshake(tls, &err);
 	if (result != STREAM_AGAIN)
 		finish_handshake(tls, result == STREAM_OK ? NULL : &err);
 }
@@ -260,6 +267,15 @@ is_name(const char *host)
 	       inet_pton(AF_INET6, host, &address) != 1;
 }
 
+static int
+on_certificate_request(SSL *ssl ATTR_UNUSED, void *arg)
+{
+	struct tls_peer *peer = arg;
+
+	peer->has_asked_for_us = true;
+	return 1; /* goes on with what tls_identity has loaded, if anything */
+}
+
 static bool
 set_up_ssl(struct tls_stream *tls, const struct tls_stream_request *request)
 {
@@ -276,6 +292,7 @@ set_up_ssl(struct tls_stream *tls, const struct tls_stream_request *request)
 	SSL_set_bio(tls->ssl, bio, bio); /* takes it */
 	SSL_set_connect_state(tls->ssl);
 	SSL_set_app_data(tls->ssl, &tls->peer);
+	SSL_set_cert_cb(tls->ssl, on_certificate_request, &tls->peer);
 	if (options->verify_chain || options->verify_peer)
 		tls_verify_attach(tls->ssl);
 	/* As SSL_set_tlsext_host_name(), whose cast drops the const; OpenSSL copies the name. */
@@ -333,21 +350,21 @@ tls_stream_start(const struct tls_stream_request *request, struct stream *lower,
 	tls->on_done = on_done;
 	tls->on_done_arg = arg;
 	stream_set_handler(lower, on_lower_ready, tls);
-	switch (step_handshake(tls, err)) {
-	case STREAM_AGAIN:
+	enum stream_result result = step_handshake(tls, err);
+	if (result == STREAM_AGAIN)
 		return &tls->stream;
-	case STREAM_OK:
-		/* A server this close answers before we come to wait; but on_done runs later. */
-		tls->read_waits_for = STREAM_WRITE;
-		update_lower_interest(tls);
-		return &tls->stream;
-	case STREAM_EOF:
-	case STREAM_RESET:
-	case STREAM_FAILED:
-		break;
+	/* A server this close answers before we come to wait; but on_done runs later. */
+	if (result != STREAM_OK) {
+		tls->early_failure = malloc(sizeof *tls->early_failure);
+		if (tls->early_failure == NULL) {
+			tls_free(&tls->stream);
+			return NULL;
+		}
+		*tls->early_failure = *err;
 	}
-	tls_free(&tls->stream);
-	return NULL;
+	tls->read_waits_for = STREAM_WRITE;
+	update_lower_interest(tls);
+	return &tls->stream;
 }
 
 const char *
@@ -366,6 +383,12 @@ bool
 tls_stream_is_resumed(const struct stream *stream)
 {
 	return SSL_session_reused(from_const_stream(stream)->ssl) == 1;
+}
+
+bool
+tls_stream_has_asked_for_us(const struct stream *stream)
+{
+	return from_const_stream(stream)->peer.has_asked_for_us;
 }
 
 bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Callable, Iterator
@@ -19,7 +20,7 @@ from harness.process import become_subreaper
 from harness.redis_server import RedisServer
 from harness.ssh_keys import Agent, UserKeys
 from harness.sshd import ALL_HOST_KEY_TYPES, Sshd, login_user
-from harness.waiting import is_sanitised
+from harness.waiting import is_sanitised, wait_for
 
 TIMEOUT_S = 60
 HEAVY_TIMEOUT_S = 180
@@ -287,6 +288,36 @@ def namespace(tmp_path: Path) -> Iterator[Callable[..., Namespace]]:
     yield make
     for item in made:
         item.close()
+
+
+@pytest.fixture
+def dnsmasq(tmp_path):
+    """Starts a name server inside a namespace."""
+    running = []
+
+    def start(place, *options: str) -> None:
+        command = [
+            *place.prefix,
+            *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"),
+            *("--no-resolv", "--no-hosts"),
+            *("--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--log-facility=-"),
+            f"--pid-file={tmp_path}/dnsmasq.pid",
+            *options,
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running.append(process)
+
+        def bound() -> bool:
+            assert process.poll() is None, "dnsmasq does not start"
+            with open(f"/proc/{process.pid}/net/udp", encoding="ascii") as table:
+                return "0100007F:0035" in table.read()
+
+        wait_for(bound, "dnsmasq listens")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

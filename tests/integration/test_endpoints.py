@@ -7,7 +7,6 @@ import pwd
 import socket
 import stat
 import struct
-import subprocess
 
 import pytest
 
@@ -323,36 +322,6 @@ def expect_refusal(place, daemon) -> str:
     with place.connect(daemon.port()) as client:
         Client(client).expect_close()
     return daemon.wait_for_log(r"LOG3\[[^]]*\]:[^\n]*\[named\][^\n]*").group(0)
-
-
-@pytest.fixture
-def dnsmasq(tmp_path):
-    """Starts a name server inside a namespace."""
-    running = []
-
-    def start(place, *options: str) -> None:
-        command = [
-            *place.prefix,
-            *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"),
-            *("--no-resolv", "--no-hosts"),
-            *("--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--log-facility=-"),
-            f"--pid-file={tmp_path}/dnsmasq.pid",
-            *options,
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        running.append(process)
-
-        def bound() -> bool:
-            assert process.poll() is None, "dnsmasq does not start"
-            with open(f"/proc/{process.pid}/net/udp", encoding="ascii") as table:
-                return "0100007F:0035" in table.read()
-
-        wait_for(bound, "dnsmasq listens")
-
-    yield start
-    for process in running:
-        process.kill()
-        process.wait()
 
 
 def test_name_that_does_not_exist_is_quoted(launch, namespace, dnsmasq, certificates):
