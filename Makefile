@@ -89,7 +89,9 @@ SOURCES := \
 	src/control/network.c \
 	src/control/port_owner.c \
 	src/control/redis_probe.c \
+	src/redis/conversation.c \
 	src/redis/reply.c \
+	src/redis/scan.c \
 	src/ssh/agent.c \
 	src/ssh/agent_message.c \
 	src/ssh/base64.c \
@@ -133,10 +135,10 @@ SOURCES := \
 	src/tunnel/inbox.c \
 	src/tunnel/listener.c \
 	src/tunnel/log_id.c \
+	src/tunnel/pooled_session.c \
 	src/tunnel/relay.c \
 	src/tunnel/resolved.c \
 	src/tunnel/resolver.c \
-	src/tunnel/pooled_session.c \
 	src/tunnel/session_pool.c \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \
