@@ -69,6 +69,7 @@ SOURCES := \
 	src/config/options.c \
 	src/config/reader.c \
 	src/config/report.c \
+	src/config/role.c \
 	src/config/socket_access.c \
 	src/config/socket_options.c \
 	src/config/source.c \
@@ -132,18 +133,22 @@ SOURCES := \
 	src/tunnel/dialer.c \
 	src/tunnel/dns.c \
 	src/tunnel/generation.c \
+	src/tunnel/hold.c \
 	src/tunnel/inbox.c \
 	src/tunnel/listener.c \
 	src/tunnel/log_id.c \
+	src/tunnel/mover.c \
 	src/tunnel/pooled_session.c \
 	src/tunnel/relay.c \
 	src/tunnel/resolved.c \
 	src/tunnel/resolver.c \
+	src/tunnel/search.c \
 	src/tunnel/session_pool.c \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \
 	src/tunnel/tunnel.c \
 	src/tunnel/unix_socket.c \
+	src/tunnel/watch.c \
 	src/tunnel/worker.c \
 	src/arguments.c \
 	src/daemon.c \

@@ -26,6 +26,7 @@ enum err_kind {
 
 	ERR_NAME_UNKNOWN, /* there is no such name */
 	ERR_NAME_SERVER,  /* no name server gave a useful answer */
+	ERR_NAME_STALE,   /* it still leads to a server that is the primary no longer */
 
 	ERR_SSH_PROTOCOL, /* no SSH there, or no common algorithm */
 	ERR_HOST_KEY,     /* unknown, changed or revoked */

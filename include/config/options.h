@@ -96,12 +96,27 @@ struct socket_option_list {
 	size_t count;
 };
 
+enum role {
+	ROLE_GUESS, /* by ElastiCache's names; none is left once the configuration is read */
+	ROLE_PRIMARY,
+	ROLE_REPLICA,
+	ROLE_ANY,
+};
+
+enum errors_choice {
+	ERRORS_RESP,  /* tell the client in its own protocol why it gets no server */
+	ERRORS_CLOSE, /* only close */
+};
+
 struct service_options {
 	bool client;
 	bool plain; /* forward without TLS */
 	struct address_list accept;
 	struct address_list connect;
 	int failover;    /* enum failover */
+	int role;        /* enum role */
+	int dns_watch_s; /* look where a primary's name leads at least so often; 0: never */
+	int errors;      /* enum errors_choice */
 	char *bastion;   /* as written; struct service has what it means; NULL: none */
 	char *local;     /* numeric source address or a name for one; NULL: the system's choice */
 	int max_clients; /* 0: no limit of its own */
@@ -141,6 +156,8 @@ struct service_options {
 	int timeout_busy_s;    /* handshake */
 	int timeout_idle_s;    /* 0: never */
 	int timeout_close_s;   /* 0: do not wait */
+	int timeout_hold_s;    /* for a client whose endpoint is being looked for; 0: no time */
+	int timeout_move_s;    /* for outstanding replies of a primary that is one no more */
 	bool reset;
 	struct socket_option_list socket;
 

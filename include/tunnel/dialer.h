@@ -18,6 +18,7 @@ struct event_base;
 struct session_pool;
 struct step_observer;
 struct tls_sessions;
+struct watch;
 struct dial;
 
 struct dial_request {
@@ -26,6 +27,9 @@ struct dial_request {
 	const struct setup_service *service;
 	struct tls_sessions *sessions;        /* NULL: do not resume */
 	struct session_pool *pool;            /* of the bastion to hop through; NULL: none */
+	struct watch *const *watches;         /* of the endpoints: what they know to be demoted is
+					       * left out; NULL: nothing is */
+	bool is_anew;                         /* look up again, do not use what is known */
 	size_t first_endpoint;                /* where to begin; then in order, all of them once */
 	bool is_only_first;                   /* no other endpoint is tried after that */
 	const struct step_observer *observer; /* is told of each step; NULL: nobody */
@@ -33,9 +37,10 @@ struct dial_request {
 };
 
 struct dial_outcome {
-	struct stream *stream;          /* owned by whoever is told */
-	const struct address *endpoint; /* borrowed from the service */
-	char name[SOCKET_NAME_SIZE];    /* the address that was reached */
+	struct stream *stream;           /* owned by whoever is told */
+	const struct address *endpoint;  /* borrowed from the service */
+	char name[SOCKET_NAME_SIZE];     /* the address that was reached */
+	struct resolved_address address; /* the same; length 0: not known, as through a bastion */
 	bool is_tls;
 };
 

@@ -15,10 +15,12 @@
 
 struct event_base;
 struct generation;
+struct hold;
 struct resolver;
 struct session_pool;
 struct step_observer;
 struct tls_sessions;
+struct watch;
 
 /* The worker that a generation is for. */
 struct generation_place {
@@ -56,6 +58,14 @@ struct tls_sessions *generation_tls_sessions(const struct generation *generation
 /* The sessions to the bastion that this service goes through; NULL: none. */
 struct session_pool *generation_session_pool(const struct generation *generation,
 					     size_t service_index);
+
+/* For each of the service's endpoints one, where `role = primary`; else NULL. */
+struct watch *const *generation_watches(const struct generation *generation, size_t service_index);
+
+/* Where the service's clients wait. */
+struct hold *generation_hold(const struct generation *generation, size_t service_index);
+
+const struct generation_place *generation_place(const struct generation *generation);
 
 /* The endpoint that this service's next dial begins with, by its `failover`. */
 size_t generation_first_endpoint(struct generation *generation, size_t service_index);

@@ -37,6 +37,8 @@ enum relay_end {
 	RELAY_SERVER_FAILED,
 	RELAY_REFUSED, /* inspect() said so */
 	RELAY_IDLE,    /* nothing moved for idle_s */
+	RELAY_LEFT,    /* relay_leave(), and the moment was there */
+	RELAY_CUT,     /* relay_cut() */
 	RELAY_NO_MEMORY,
 };
 
@@ -48,14 +50,23 @@ typedef void relay_end_cb(void *arg, enum relay_end end, const struct err *err);
 typedef bool relay_inspect_cb(void *arg, const unsigned char *bytes, size_t length,
 			      struct err *err);
 
+/* Sees whatever passes, piece by piece, after it was passed on or kept for that. */
+typedef void relay_observe_cb(void *arg, bool is_from_client, const unsigned char *bytes,
+			      size_t length);
+
+/* Whether the relay may end now, for relay_leave(). */
+typedef bool relay_is_quiet_cb(void *arg);
+
 struct relay_settings {
 	struct event_base *base; /* borrowed, as all here */
 	struct scratch *scratch;
-	int idle_s;                /* nothing moving either way; 0: for ever */
-	int close_s;               /* nothing moving after one side has ended; 0: do not wait */
-	relay_inspect_cb *inspect; /* NULL: nobody looks */
+	int idle_s;                  /* nothing moving either way; 0: for ever */
+	int close_s;                 /* nothing moving after one side has ended; 0: do not wait */
+	relay_inspect_cb *inspect;   /* NULL: nobody looks */
+	relay_observe_cb *observe;   /* NULL: nobody looks */
+	relay_is_quiet_cb *is_quiet; /* needed for relay_leave() */
 	relay_end_cb *on_end;
-	void *arg; /* for both */
+	void *arg; /* for all of them */
 };
 
 /* Starts at once; `client` and `server` are borrowed, and their handlers are the relay's until it
@@ -67,6 +78,13 @@ struct relay *relay_new(struct stream *client, struct stream *server,
 /* Stops and frees it; the callback will not come. Never from inside a callback of the relay or
  * of its streams. NULL is fine. */
 void relay_free(struct relay *relay);
+
+/* Ends the relay as soon as is_quiet() says so and nothing waits to be written: not at once, but
+ * perhaps before the loop's next turn. */
+void relay_leave(struct relay *relay);
+
+/* Ends it now. Harmless when it is over. Not from inside a callback of the relay. */
+void relay_cut(struct relay *relay);
 
 /* Bytes passed on so far. */
 uint64_t relay_bytes_to_server(const struct relay *relay);

@@ -50,6 +50,19 @@ static const struct option_choice failover_choices[] = {
 	{NULL, 0},
 };
 
+static const struct option_choice role_choices[] = {
+	{"primary", ROLE_PRIMARY},
+	{"replica", ROLE_REPLICA},
+	{"any", ROLE_ANY},
+	{NULL, 0},
+};
+
+static const struct option_choice errors_choices[] = {
+	{"resp", ERRORS_RESP},
+	{"close", ERRORS_CLOSE},
+	{NULL, 0},
+};
+
 static const struct option_row global_rows[] = {
 	{"foreground", GLOBAL(foreground), .type = &option_type_choice, .fallback = "no",
 	 .choices = foreground_choices,
@@ -122,6 +135,15 @@ static const struct option_row service_rows[] = {
 	{"failover", SERVICE(failover), HONOURED, .type = &option_type_choice, .fallback = "prio",
 	 .choices = failover_choices,
 	 .help = "which of several endpoints comes first: the first written, or each in turn"},
+	{"role", SERVICE(role), .flags = OPTION_OWN | OPTION_RELOADABLE,
+	 .type = &option_type_choice, .choices = role_choices,
+	 .help = "what connect leads to; primary: tunnels follow a failover; otherwise guessed"},
+	{"dnsWatch", SERVICE(dns_watch_s), .flags = OPTION_OWN | OPTION_RELOADABLE, SECONDS,
+	 .fallback = "5",
+	 .help = "how often at least to look where a primary's name leads; 0: never"},
+	{"errors", SERVICE(errors), .flags = OPTION_OWN | OPTION_RELOADABLE,
+	 .type = &option_type_choice, .fallback = "resp", .choices = errors_choices,
+	 .help = "how a client hears that it gets no server: as a Redis error, or by the close only"},
 	{"bastion", SERVICE(bastion), .flags = OPTION_OWN | OPTION_RELOADABLE,
 	 .type = &option_type_word,
 	 .help = "SSH server to hop through: a [bastion NAME], user@host:port, or an ssh alias"},
@@ -202,6 +224,12 @@ static const struct option_row service_rows[] = {
 	 .help = "how long a tunnel may be silent; 0: for ever"},
 	{"TIMEOUTclose", SERVICE(timeout_close_s), HONOURED, SECONDS, .fallback = "60",
 	 .help = "how long to wait for the other side once one has closed; 0: not at all"},
+	{"TIMEOUThold", SERVICE(timeout_hold_s), .flags = OPTION_OWN | OPTION_RELOADABLE, SECONDS,
+	 .fallback = "5",
+	 .help = "how long a client waits for an endpoint that cannot be reached; 0: not at all"},
+	{"TIMEOUTmove", SERVICE(timeout_move_s), .flags = OPTION_OWN | OPTION_RELOADABLE, SECONDS,
+	 .fallback = "2",
+	 .help = "how long to wait for replies of a server that is the primary no longer"},
 	{"reset", SERVICE(reset), HONOURED, .type = &option_type_bool, .fallback = "yes",
 	 .help = "pass errors on as a TCP reset rather than as an end of file"},
 	{"socket", SERVICE(socket), LISTED, .type = &option_type_socket,

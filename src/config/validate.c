@@ -3,6 +3,7 @@
 #include "base/identity.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "config/role.h"
 #include "config/tls_options.h"
 
 #include <arpa/inet.h>
@@ -333,6 +334,8 @@ validate_service(struct service *service, const struct location *defaults_at, st
 		report_add(report, REPORT_ERROR, service->at,
 			   "the section has no name; write one between '[' and ']'");
 	check_addresses(service, report);
+	if (options->role == ROLE_GUESS)
+		service->options.role = role_guess(&options->connect);
 	check_local(service, defaults_at, report);
 	check_access(service, report);
 	check_owner(options->setuid, service_option_at(service, "setuid"), options->setgid,

@@ -7,6 +7,7 @@
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
 #include "tunnel/step.h"
+#include "tunnel/watch.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -179,9 +180,11 @@ on_connected(void *arg, int fd, const struct resolved_address *address, const st
 	struct dial *dial = arg;
 
 	dial->connector = NULL;
-	if (address != NULL)
+	if (address != NULL) {
+		dial->outcome.address = *address;
 		(void)socket_name(&address->storage, address->length, dial->outcome.name,
 				  sizeof dial->outcome.name);
+	}
 	tell(dial, (struct step){STEP_CONNECT, .err = err, .detail = dial->outcome.name});
 	if (fd < 0) {
 		try_next_endpoint(dial, err);
@@ -247,6 +250,27 @@ connect_to(struct dial *dial, const struct resolved *addresses)
 	}
 }
 
+/* Without the server that was the primary until a moment ago. */
+static void
+choose_address(struct dial *dial, const struct resolved *resolved)
+{
+	size_t index = (size_t)(dial->outcome.endpoint - options_of(dial)->connect.items);
+	struct resolved left = *resolved;
+
+	if (dial->request.watches != NULL)
+		watch_leave_out_demoted(dial->request.watches[index], &left);
+	if (left.count > 0) {
+		connect_to(dial, &left);
+		return;
+	}
+	(void)err_set(&dial->err,
+		      "'%s' still leads to a server that refuses writes (READONLY); the name has "
+		      "not followed the failover yet",
+		      address_host(dial->outcome.endpoint));
+	(void)err_mark(&dial->err, ERR_NAME_STALE);
+	try_next_endpoint(dial, &dial->err);
+}
+
 static void
 on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 {
@@ -257,15 +281,20 @@ on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 	if (resolved == NULL)
 		try_next_endpoint(dial, err);
 	else
-		connect_to(dial, resolved);
+		choose_address(dial, resolved);
 }
 
 static void
 resolve(struct dial *dial, const struct address *endpoint)
 {
+	const char *host = address_host(endpoint);
+	struct resolver *resolver = dial->request.resolver;
+
 	begin_step(dial);
-	dial->lookup = resolver_start(dial->request.resolver, address_host(endpoint),
-				      endpoint->port, on_resolved, dial);
+	dial->lookup = dial->request.is_anew
+			       ? resolver_start_anew(resolver, host, endpoint->port, on_resolved,
+						     dial)
+			       : resolver_start(resolver, host, endpoint->port, on_resolved, dial);
 	if (dial->lookup == NULL) {
 		(void)err_set(&dial->err, "out of memory");
 		end(dial, &dial->err);

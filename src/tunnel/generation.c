@@ -1,8 +1,10 @@
 #include "tunnel/generation.h"
 
 #include "stream/tls_sessions.h"
+#include "tunnel/hold.h"
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
+#include "tunnel/watch.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -10,6 +12,8 @@
 struct generation_service {
 	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
 	size_t next_endpoint;          /* for failover = rr */
+	struct hold *hold;             /* owned */
+	struct watch **watches;        /* owned, for each endpoint; NULL where nobody watches */
 };
 
 struct generation {
@@ -20,6 +24,38 @@ struct generation {
 	/* For each bastion one reference; NULL: another worker's. */
 	struct session_pool **pools;
 };
+
+static bool
+make_watches(struct generation *generation, const struct service *service,
+	     struct generation_service *own)
+{
+	const struct address_list *endpoints = &service->options.connect;
+
+	own->watches = calloc(endpoints->count, sizeof(struct watch *));
+	for (size_t i = 0; own->watches != NULL && i < endpoints->count; i++) {
+		const struct watch_request request = {
+			.base = generation->place.base,
+			.resolver = generation->place.resolver,
+			.endpoint = &endpoints->items[i],
+			.interval_s = service->options.dns_watch_s,
+			.is_looked_up = service->bastion == NULL &&
+					!address_is_unix(&endpoints->items[i]),
+			.service = service->name,
+		};
+		own->watches[i] = watch_new(&request);
+		if (own->watches[i] == NULL)
+			return false;
+	}
+	return own->watches != NULL;
+}
+
+static void
+free_watches(const struct service *service, struct generation_service *own)
+{
+	for (size_t i = 0; own->watches != NULL && i < service->options.connect.count; i++)
+		watch_free(own->watches[i]);
+	free(own->watches);
+}
 
 static bool
 make_services(struct generation *generation)
@@ -42,6 +78,11 @@ make_services(struct generation *generation)
 			generation->services[i].sessions = tls_sessions_new(
 				options->connect.count, (size_t)options->session_cache_size,
 				options->session_cache_timeout_s);
+		generation->services[i].hold = hold_new(generation->place.base);
+		if (generation->services[i].hold == NULL ||
+		    (options->role == ROLE_PRIMARY &&
+		     !make_watches(generation, service->service, &generation->services[i])))
+			return false;
 	}
 	return true;
 }
@@ -136,8 +177,11 @@ generation_unref(struct generation *generation)
 	const struct config *config = setup_config(generation->setup);
 	for (size_t i = 0; generation->pools != NULL && i < config->bastion_count; i++)
 		session_pool_unref(generation->pools[i]);
-	for (size_t i = 0; generation->services != NULL && i < config->service_count; i++)
+	for (size_t i = 0; generation->services != NULL && i < config->service_count; i++) {
 		tls_sessions_free(generation->services[i].sessions);
+		hold_free(generation->services[i].hold);
+		free_watches(config->services[i], &generation->services[i]);
+	}
 	free(generation->pools);
 	free(generation->services);
 	setup_unref(generation->setup);
@@ -174,6 +218,24 @@ generation_session_pool(const struct generation *generation, size_t service_inde
 		setup_get_service(generation->setup, service_index)->service;
 
 	return service->bastion != NULL ? generation->pools[service->bastion->index] : NULL;
+}
+
+struct watch *const *
+generation_watches(const struct generation *generation, size_t service_index)
+{
+	return generation->services[service_index].watches;
+}
+
+struct hold *
+generation_hold(const struct generation *generation, size_t service_index)
+{
+	return generation->services[service_index].hold;
+}
+
+const struct generation_place *
+generation_place(const struct generation *generation)
+{
+	return &generation->place;
 }
 
 size_t

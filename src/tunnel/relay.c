@@ -36,6 +36,7 @@ struct relay {
 	struct direction to_client;
 	bool is_inspected; /* the client's first bytes have been looked at, or need not be */
 	bool is_over;
+	bool is_leaving;
 	bool is_cut_short;          /* the server took no more while the client was still writing */
 	enum relay_end first_ended; /* which side said end-of-file first */
 	uint64_t moved_us;          /* when something moved last; kept while the timer is armed */
@@ -229,8 +230,13 @@ pass_on(struct relay *relay, struct direction *direction, size_t length)
 	    !inspect(relay, bytes, length))
 		return;
 	size_t left = write_some(relay, direction, bytes, length);
-	if (left > 0 && !buffer_append(&direction->pending, bytes + (length - left), left))
+	if (left > 0 && !buffer_append(&direction->pending, bytes + (length - left), left)) {
 		end(relay, RELAY_NO_MEMORY, NULL);
+		return;
+	}
+	if (relay->settings.observe != NULL && !relay->is_over)
+		relay->settings.observe(relay->settings.arg, is_from_client(relay, direction),
+					bytes, length);
 }
 
 /* Reads once and passes it on. Returns whether more is at hand that no event will announce: a
@@ -335,6 +341,11 @@ update(struct relay *relay)
 		if (relay->is_cut_short)
 			(void)err_set(&err, "it took no more while the client was still writing");
 		end(relay, relay->first_ended, &err);
+		return;
+	}
+	if (relay->is_leaving && !is_writing(to_server) && !is_writing(to_client) &&
+	    relay->settings.is_quiet(relay->settings.arg)) {
+		end(relay, RELAY_LEFT, NULL);
 		return;
 	}
 	if (is_reading(to_server))
@@ -452,6 +463,21 @@ relay_free(struct relay *relay)
 	buffer_done(&relay->to_server.pending);
 	buffer_done(&relay->to_client.pending);
 	free(relay);
+}
+
+void
+relay_leave(struct relay *relay)
+{
+	if (relay->is_over)
+		return;
+	relay->is_leaving = true;
+	event_active(&relay->again, EV_TIMEOUT, 0);
+}
+
+void
+relay_cut(struct relay *relay)
+{
+	end(relay, RELAY_CUT, NULL);
 }
 
 uint64_t

@@ -5,10 +5,11 @@
 #include "base/log.h"
 #include "stream/socket_stream.h"
 #include "stream/tls_stream.h"
-#include "tunnel/dialer.h"
 #include "tunnel/generation.h"
 #include "tunnel/log_id.h"
+#include "tunnel/mover.h"
 #include "tunnel/relay.h"
+#include "tunnel/search.h"
 #include "tunnel/socket_setup.h"
 #include "tunnel/worker.h"
 
@@ -17,6 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* How much of a client that gets no server is read, so that it can read why. */
+enum { MAX_LAST_READS = 16 };
 
 enum tunnel_state {
 	TUNNEL_DIALLING, /* the server's stream is being made; the client may speak already */
@@ -39,9 +43,10 @@ struct tunnel {
 	enum tunnel_state state; /* written by set_state() only */
 
 	struct stream *client; /* owned */
-	struct dial *dial;     /* owned; while dialling, and until tidied */
-	struct stream *server; /* owned; from the end of the dial on */
+	struct search *search; /* owned; while dialling, and until tidied */
+	struct stream *server; /* owned; from the end of the search on */
 	struct relay *relay;   /* owned; borrows the two streams */
+	struct mover *mover;   /* owned; NULL where nobody minds that the server moves */
 	struct buffer early;   /* what the client said while we were dialling */
 	bool is_inspected;     /* the client's first bytes have been looked at */
 
@@ -137,6 +142,11 @@ describe_end(enum relay_end how)
 		return "the client was refused";
 	case RELAY_IDLE:
 		return "nothing moved for the time that TIMEOUTidle gives";
+	case RELAY_LEFT:
+		return "the server is the primary no longer, and no reply was outstanding";
+	case RELAY_CUT:
+		return "the server is the primary no longer, and owed a reply for the time that "
+		       "TIMEOUTmove gives";
 	case RELAY_NO_MEMORY:
 		return "out of memory";
 	}
@@ -149,7 +159,8 @@ static bool
 pass_reset_on(struct tunnel *tunnel, enum relay_end how)
 {
 	bool is_client = how == RELAY_CLIENT_RESET || how == RELAY_CLIENT_FAILED;
-	bool is_server = how == RELAY_SERVER_RESET || how == RELAY_SERVER_FAILED;
+	bool is_server = how == RELAY_SERVER_RESET || how == RELAY_SERVER_FAILED ||
+			 how == RELAY_CUT;
 
 	if (options_of(tunnel)->reset) {
 		if (is_client || how == RELAY_IDLE)
@@ -164,7 +175,7 @@ static void
 on_relay_end(void *arg, enum relay_end how, const struct err *err)
 {
 	struct tunnel *tunnel = arg;
-	char why[ERR_TEXT_SIZE + 64];
+	char why[ERR_TEXT_SIZE + 128];
 	bool is_trouble = how == RELAY_CLIENT_FAILED || how == RELAY_SERVER_FAILED ||
 			  how == RELAY_REFUSED || how == RELAY_NO_MEMORY;
 	bool is_reset = pass_reset_on(tunnel, how);
@@ -194,8 +205,8 @@ inspect_first_bytes(void *arg, const unsigned char *bytes, size_t length ATTR_UN
 static void
 give_up(struct tunnel *tunnel, enum log_level level, const char *why)
 {
-	dial_free(tunnel->dial);
-	tunnel->dial = NULL;
+	search_free(tunnel->search);
+	tunnel->search = NULL;
 	end_unconnected(tunnel, level, why);
 }
 
@@ -245,6 +256,46 @@ log_connected(struct tunnel *tunnel)
 }
 
 static void
+on_passing(void *arg, bool is_from_client, const unsigned char *bytes, size_t length)
+{
+	struct tunnel *tunnel = arg;
+
+	mover_observe(tunnel->mover, is_from_client, bytes, length);
+}
+
+static bool
+is_quiet(void *arg)
+{
+	const struct tunnel *tunnel = arg;
+
+	return mover_is_quiet(tunnel->mover);
+}
+
+/* Where the service's servers move: notice it. */
+static bool
+make_mover(struct tunnel *tunnel, const struct resolved_address *address)
+{
+	size_t index = tunnel->service->service->index;
+	struct watch *const *watches = generation_watches(tunnel->generation, index);
+
+	if (watches == NULL)
+		return true;
+	const struct mover_request request = {
+		.base = worker_base(tunnel->worker),
+		.watch = watches[tunnel->endpoint - options_of(tunnel)->connect.items],
+		.address = *address,
+		.timeout_s = options_of(tunnel)->timeout_move_s,
+		.log = &tunnel->log,
+		.service = service_name(tunnel),
+	};
+	tunnel->mover = mover_new(&request);
+	if (tunnel->mover != NULL && buffer_length(&tunnel->early) > 0)
+		mover_observe(tunnel->mover, true, buffer_head(&tunnel->early),
+			      buffer_length(&tunnel->early));
+	return tunnel->mover != NULL;
+}
+
+static void
 start_relay(struct tunnel *tunnel)
 {
 	const struct relay_settings settings = {
@@ -253,6 +304,8 @@ start_relay(struct tunnel *tunnel)
 		.idle_s = options_of(tunnel)->timeout_idle_s,
 		.close_s = options_of(tunnel)->timeout_close_s,
 		.inspect = tunnel->is_inspected ? NULL : inspect_first_bytes,
+		.observe = tunnel->mover != NULL ? on_passing : NULL,
+		.is_quiet = is_quiet,
 		.on_end = on_relay_end,
 		.arg = tunnel,
 	};
@@ -261,15 +314,40 @@ start_relay(struct tunnel *tunnel)
 	tunnel->relay = relay_new(tunnel->client, tunnel->server, &settings, &tunnel->early);
 	if (tunnel->relay == NULL)
 		end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
+	else if (tunnel->mover != NULL)
+		mover_begin(tunnel->mover, tunnel->relay);
+}
+
+/* Says in the client's own protocol why it gets no server. What it has sent must be read first,
+ * or closing would be a reset, which may take the message with it. */
+static void
+tell_client(struct tunnel *tunnel, const char *why)
+{
+	struct scratch *scratch = worker_scratch(tunnel->worker);
+	char line[ERR_TEXT_SIZE + 32];
+	size_t count = 0;
+
+	if (options_of(tunnel)->errors != ERRORS_RESP)
+		return;
+	(void)snprintf(line, sizeof line, "-ERR cachetunnel: %.*s\r\n", (int)strcspn(why, "\r\n"),
+		       why);
+	for (int round = 0; round < MAX_LAST_READS; round++) {
+		if (stream_read(tunnel->client, scratch->bytes, scratch->size, &count, NULL) !=
+		    STREAM_OK)
+			break;
+	}
+	if (stream_write(tunnel->client, line, strlen(line), &count, NULL) == STREAM_OK)
+		(void)stream_shutdown(tunnel->client, NULL);
 }
 
 static void
-on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
+on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 {
 	struct tunnel *tunnel = arg;
 
-	worker_tidy_later(tunnel->worker, tunnel); /* the dial is no longer needed */
+	worker_tidy_later(tunnel->worker, tunnel); /* the search is no longer needed */
 	if (outcome == NULL) {
+		tell_client(tunnel, err->text);
 		end_unconnected(tunnel, LOG_LEVEL_ERROR, err->text);
 		return;
 	}
@@ -280,25 +358,24 @@ on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	(void)snprintf(tunnel->server_name, sizeof tunnel->server_name, "%s", outcome->name);
 	if (log_is_on(&tunnel->log, LOG_LEVEL_NOTICE))
 		log_connected(tunnel);
-	start_relay(tunnel);
+	if (make_mover(tunnel, &outcome->address))
+		start_relay(tunnel);
+	else
+		end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
 }
 
 static bool
-start_dial(struct tunnel *tunnel)
+start_search(struct tunnel *tunnel)
 {
-	size_t index = tunnel->service->service->index;
-	const struct dial_request request = {
-		.base = worker_base(tunnel->worker),
-		.resolver = worker_resolver(tunnel->worker),
+	const struct search_request request = {
+		.generation = tunnel->generation,
 		.service = tunnel->service,
-		.sessions = generation_tls_sessions(tunnel->generation, index),
-		.pool = generation_session_pool(tunnel->generation, index),
-		.first_endpoint = generation_first_endpoint(tunnel->generation, index),
+		.early = &tunnel->early,
 		.log = &tunnel->log,
 	};
 
-	tunnel->dial = dial_start(&request, on_dialled, tunnel);
-	return tunnel->dial != NULL;
+	tunnel->search = search_start(&request, on_found, tunnel);
+	return tunnel->search != NULL;
 }
 
 /* Takes the client's descriptor and reference into a tunnel; NULL, with both let go, when there
@@ -334,8 +411,9 @@ free_tunnel(struct tunnel *tunnel)
 {
 	list_remove(&tunnel->slot.all);
 	list_remove(&tunnel->slot.to_tidy);
+	mover_free(tunnel->mover);
 	relay_free(tunnel->relay);
-	dial_free(tunnel->dial);
+	search_free(tunnel->search);
 	stream_free(tunnel->server);
 	stream_free(tunnel->client);
 	buffer_done(&tunnel->early);
@@ -360,7 +438,7 @@ tunnel_start(struct worker *worker, struct generation *generation,
 	if (!socket_setup(client->fd, client->peer.ss_family, SOCKET_SIDE_LOCAL,
 			  &options_of(tunnel)->socket, &err))
 		goto fail;
-	if (!start_dial(tunnel)) {
+	if (!start_search(tunnel)) {
 		(void)err_set(&err, "out of memory");
 		goto fail;
 	}
@@ -381,8 +459,8 @@ tunnel_tidy(struct tunnel *tunnel)
 		free_tunnel(tunnel);
 		return true;
 	}
-	dial_free(tunnel->dial);
-	tunnel->dial = NULL;
+	search_free(tunnel->search);
+	tunnel->search = NULL;
 	return false;
 }
 

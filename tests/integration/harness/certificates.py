@@ -230,6 +230,7 @@ class Certificates:
             common_name="x\n2026.01.01 00:00:00 LOG0[0]: forged\r\x1b[2J",
             self_signed=True,
         )
+        self.demo = issue("demo", dns=("*.demo.abc123.use1.cache.test",))
         self.aws = issue("aws", dns=("*.ssltest.wif01h.use1.cache.amazonaws.com",))
         self.aws_replica = issue("aws-replica", dns=("*.wif01h.use1.cache.amazonaws.com",))
         self.crl_file = self.authority.revocation_list("private", self.revoked)

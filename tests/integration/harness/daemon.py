@@ -103,7 +103,9 @@ class Daemon:
         directory.mkdir(parents=True, exist_ok=True)
         self.services = services
         self.bastions = [*bastions, self.stack] if self.stack else list(bastions)
-        self.globals = {"foreground": "yes", "syslog": "no", "debug": 7, **(globals or {})}
+        # Clients of an endpoint that cannot be reached are told at once, and by the close alone.
+        plain = {} if is_stand_in() else {"TIMEOUThold": 0, "errors": "close"}
+        self.globals = {"foreground": "yes", "syslog": "no", "debug": 7, **plain, **(globals or {})}
         self.text = text
         self.prefix = prefix
         self.arguments = arguments

@@ -1,0 +1,67 @@
+#ifndef CACHETUNNEL_TUNNEL_WATCH_H
+#define CACHETUNNEL_TUNNEL_WATCH_H
+
+#include "base/list.h"
+#include "tunnel/resolved.h"
+
+#include <stdint.h>
+
+/*
+ * Watches where the name of a primary's endpoint leads while tunnels use it, and tells those
+ * whose server is the primary no longer: because their address has left the answer, twice in a
+ * row, or because the server itself has said so. One for each endpoint of a service, worker and
+ * setup.
+ */
+
+struct address;
+struct event_base;
+struct resolver;
+struct watch;
+
+/* The user's server is not the primary any more; `why` (static) says who said so. Once for each
+ * user, which may leave in it. Comes from the loop, or from inside watch_report_demoted(). */
+typedef void watch_moved_cb(void *arg, const char *why);
+
+/* A tunnel that uses the endpoint. It lives with whoever joins. */
+struct watch_user {
+	struct list link;
+	struct watch *watch; /* NULL: has not joined, or has left */
+	struct resolved_address address;
+	int missed; /* how often in a row its address was not in the answer */
+	watch_moved_cb *on_moved;
+	void *arg;
+};
+
+struct watch_request {
+	struct event_base *base; /* borrowed, as all here */
+	struct resolver *resolver;
+	const struct address *endpoint;
+	int interval_s;      /* look at least so often; 0: do not look */
+	bool is_looked_up;   /* false: somebody else knows the addresses, a bastion for instance */
+	const char *service; /* its name, for the log */
+};
+
+/* Returns owned; NULL: no memory. */
+struct watch *watch_new(const struct watch_request *request);
+
+/* All users must have left. NULL is fine. */
+void watch_free(struct watch *watch);
+
+/* `user` has filled in its address, on_moved and arg; borrowed until it leaves. */
+void watch_join(struct watch *watch, struct watch_user *user);
+
+/* Harmless for one that has not joined. */
+void watch_leave(struct watch_user *user);
+
+/* The server at this address has refused a write: tells all who use it, unless that was said
+ * lately, for then they came back to it and know. */
+void watch_report_demoted(struct watch *watch, const struct resolved_address *address);
+
+/* Takes out of `resolved` what was reported a moment ago, as names follow a little later. */
+void watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved);
+
+/* When the last move was seen, in microseconds of clock_now_us(); 0: never. And how many. */
+uint64_t watch_moved_us(const struct watch *watch);
+uint64_t watch_moves(const struct watch *watch);
+
+#endif

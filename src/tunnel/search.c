@@ -1,0 +1,235 @@
+#include "tunnel/search.h"
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "tunnel/generation.h"
+#include "tunnel/hold.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+
+enum search_state {
+	SEARCH_STARTING, /* the first dial, or a seat in the hold, comes with the kick */
+	SEARCH_DIALLING,
+	SEARCH_PARKED,
+	SEARCH_ENDED,
+};
+
+static const char *const state_names[] = {
+	[SEARCH_STARTING] = "starting",
+	[SEARCH_DIALLING] = "dialling",
+	[SEARCH_PARKED] = "parked",
+	[SEARCH_ENDED] = "ended",
+};
+
+struct search {
+	struct search_request request;
+	dial_done_cb *on_done;
+	void *arg;
+	enum search_state state; /* written by set_state() only */
+	struct dial *dial;       /* owned; while dialling */
+	struct dial *spent;      /* owned; one that has ended, in whose callback we may be */
+	struct event kick;       /* starts a dial, outside of everybody's stack */
+	struct hold_seat seat;
+	bool has_failed;          /* at least once */
+	bool takes_stale_answers; /* a server that refuses writes is better than none */
+	struct err err;           /* of the last dial */
+};
+
+static void
+set_state(struct search *search, enum search_state state)
+{
+	static const unsigned allowed[] = {
+		[SEARCH_STARTING] = 1 << SEARCH_DIALLING | 1 << SEARCH_PARKED | 1 << SEARCH_ENDED,
+		[SEARCH_DIALLING] = 1 << SEARCH_STARTING | 1 << SEARCH_PARKED | 1 << SEARCH_ENDED,
+		[SEARCH_PARKED] = 1 << SEARCH_STARTING | 1 << SEARCH_ENDED,
+		[SEARCH_ENDED] = 0,
+	};
+
+	assert(allowed[search->state] & 1U << state);
+	log_write(search->request.log, LOG_LEVEL_DEBUG, "search: %s -> %s",
+		  state_names[search->state], state_names[state]);
+	search->state = state;
+}
+
+static const struct service_options *
+options_of(const struct search *search)
+{
+	return &search->request.service->service->options;
+}
+
+static void
+end(struct search *search, const struct dial_outcome *outcome)
+{
+	set_state(search, SEARCH_ENDED);
+	hold_leave(&search->seat, outcome != NULL);
+	search->on_done(search->arg, outcome, outcome != NULL ? NULL : &search->err);
+}
+
+/* Whether the endpoint may be there in a moment. The rest is a matter for a person. */
+static bool
+may_pass(enum err_kind kind)
+{
+	return kind == ERR_TIMEOUT || kind == ERR_REFUSED || kind == ERR_UNREACHABLE ||
+	       kind == ERR_DISCONNECTED || kind == ERR_NAME_SERVER || kind == ERR_NAME_STALE;
+}
+
+/* Waits with the others, if there is time and room. */
+static bool
+park(struct search *search)
+{
+	if (!hold_park(&search->seat, buffer_length(search->request.early)))
+		return false;
+	set_state(search, SEARCH_PARKED);
+	return true;
+}
+
+static void
+dial_soon(struct search *search)
+{
+	set_state(search, SEARCH_STARTING);
+	event_active(&search->kick, EV_TIMEOUT, 0);
+}
+
+static void
+on_failed(struct search *search, const struct err *err)
+{
+	search->err = *err;
+	if (may_pass(err->kind) && park(search)) {
+		if (!search->has_failed)
+			log_write(search->request.log, LOG_LEVEL_WARNING,
+				  "Service [%s]: %s; the client is held for up to %d s "
+				  "(TIMEOUThold)",
+				  search->request.service->service->name, err->text,
+				  options_of(search)->timeout_hold_s);
+		search->has_failed = true;
+	} else if (err->kind == ERR_NAME_STALE && !search->takes_stale_answers) {
+		search->takes_stale_answers = true;
+		dial_soon(search);
+	} else {
+		end(search, NULL);
+	}
+}
+
+static void
+on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
+{
+	struct search *search = arg;
+
+	dial_free(search->spent);
+	search->spent = search->dial;
+	search->dial = NULL;
+	if (outcome != NULL)
+		end(search, outcome);
+	else
+		on_failed(search, err);
+}
+
+static void
+start_dial(struct search *search)
+{
+	struct generation *generation = search->request.generation;
+	size_t index = search->request.service->service->index;
+	const struct dial_request request = {
+		.base = generation_place(generation)->base,
+		.resolver = generation_place(generation)->resolver,
+		.service = search->request.service,
+		.sessions = generation_tls_sessions(generation, index),
+		.pool = generation_session_pool(generation, index),
+		.first_endpoint = generation_first_endpoint(generation, index),
+		.watches = search->takes_stale_answers ? NULL
+						       : generation_watches(generation, index),
+		.is_anew = search->has_failed,
+		.log = search->request.log,
+	};
+
+	set_state(search, SEARCH_DIALLING);
+	search->dial = dial_start(&request, on_dialled, search);
+	if (search->dial != NULL)
+		return;
+	(void)err_set(&search->err, "out of memory");
+	end(search, NULL);
+}
+
+static void
+on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct search *search = arg;
+
+	/* Who comes while others are looking has nothing to add. */
+	if (!search->has_failed && hold_is_looking(search->seat.hold) && park(search)) {
+		search->has_failed = true;
+		(void)err_set(&search->err, "the endpoint cannot be reached at present");
+		(void)err_mark(&search->err, ERR_TIMEOUT);
+		return;
+	}
+	start_dial(search);
+}
+
+/* The hold says that it is time to dial, perhaps in place of a dial that is stuck. */
+static void
+on_go(void *arg)
+{
+	struct search *search = arg;
+
+	if (search->state == SEARCH_STARTING)
+		return;
+	dial_free(search->dial);
+	search->dial = NULL;
+	dial_soon(search);
+}
+
+static void
+on_give_up(void *arg)
+{
+	struct search *search = arg;
+
+	if (search->err.kind == ERR_NAME_STALE && !search->takes_stale_answers) {
+		search->takes_stale_answers = true;
+		dial_soon(search);
+		return;
+	}
+	(void)err_wrap(&search->err, "held for %d s (TIMEOUThold)",
+		       options_of(search)->timeout_hold_s);
+	end(search, NULL);
+}
+
+struct search *
+search_start(const struct search_request *request, dial_done_cb *on_done, void *arg)
+{
+	struct search *search = calloc(1, sizeof *search);
+	size_t index = request->service->service->index;
+
+	if (search == NULL)
+		return NULL;
+	search->request = *request;
+	search->on_done = on_done;
+	search->arg = arg;
+	(void)event_assign(&search->kick, generation_place(request->generation)->base, -1, 0,
+			   on_kick, search);
+	search->seat = (struct hold_seat){
+		.deadline_us = clock_now_us() +
+			       (uint64_t)options_of(search)->timeout_hold_s * 1000000,
+		.on_go = on_go,
+		.on_give_up = on_give_up,
+		.arg = search,
+	};
+	search->takes_stale_answers = options_of(search)->timeout_hold_s == 0;
+	hold_enter(generation_hold(request->generation, index), &search->seat);
+	event_active(&search->kick, EV_TIMEOUT, 0);
+	return search;
+}
+
+void
+search_free(struct search *search)
+{
+	if (search == NULL)
+		return;
+	hold_leave(&search->seat, false);
+	(void)event_del(&search->kick);
+	dial_free(search->dial);
+	dial_free(search->spent);
+	free(search);
+}

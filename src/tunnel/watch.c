@@ -1,0 +1,266 @@
+#include "tunnel/watch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/address.h"
+#include "tunnel/resolver.h"
+#include "tunnel/socket_setup.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+
+/* An address that has left the answer is looked at again soon: some resolvers rotate. */
+enum { SOON_S = 1 };
+
+/* How long a demoted server is kept out of new tunnels: names follow within seconds. */
+static const uint64_t kept_out_us = 10 * UINT64_C(1000000);
+
+/* A server that refuses writes again and again is the name's doing (a replica, the primary of a
+ * secondary region): then reading must go on, and only the writer is told. */
+static const uint64_t told_once_us = 60 * UINT64_C(1000000);
+
+enum { MISSES = 2 };
+
+enum watch_state {
+	WATCH_IDLE, /* nobody uses the endpoint */
+	WATCH_WAITING,
+	WATCH_LOOKING,
+};
+
+struct watch {
+	struct watch_request request;
+	enum watch_state state; /* written by set_state() only */
+	struct list users;
+	struct event timer;
+	struct lookup *lookup; /* while looking */
+	struct resolved_address demoted;
+	uint64_t demoted_us; /* when that was reported; 0: never */
+	uint64_t moved_us;
+	uint64_t moves;
+};
+
+static void
+set_state(struct watch *watch, enum watch_state state)
+{
+	assert(watch->state != state);
+	watch->state = state;
+}
+
+static void
+wait_for_next(struct watch *watch, int seconds)
+{
+	const struct timeval wait = {.tv_sec = seconds};
+
+	set_state(watch, WATCH_WAITING);
+	(void)event_add(&watch->timer, &wait);
+}
+
+static void
+tell(struct watch_user *user, const char *why)
+{
+	watch_moved_cb *on_moved = user->on_moved;
+
+	watch_leave(user);
+	on_moved(user->arg, why);
+}
+
+static void
+note_move(struct watch *watch, const struct resolved_address *from, const char *why)
+{
+	char name[SOCKET_NAME_SIZE];
+	char endpoint[SOCKET_NAME_SIZE];
+
+	watch->moved_us = clock_now_us();
+	watch->moves++;
+	log_write(&log_main, LOG_LEVEL_NOTICE,
+		  "Service [%s]: %s has moved away from %s: %s; its tunnels are closed",
+		  watch->request.service,
+		  address_format(watch->request.endpoint, endpoint, sizeof endpoint),
+		  from->length > 0 ? socket_name(&from->storage, from->length, name, sizeof name)
+				   : "its server",
+		  why);
+}
+
+/* Takes those who have to go out of the watch first: telling one may change the list. */
+static void
+take_users(struct watch *watch, const struct resolved_address *address, struct list *ret_taken)
+{
+	struct list *next;
+
+	list_init(ret_taken);
+	for (struct list *link = watch->users.next; link != &watch->users; link = next) {
+		struct watch_user *user = LIST_ITEM(link, struct watch_user, link);
+		next = link->next;
+		if (!resolved_is_same(&user->address, address))
+			continue;
+		list_remove(link);
+		list_append(ret_taken, link);
+	}
+}
+
+static void
+tell_all(struct watch *watch, const struct resolved_address *address, const char *why)
+{
+	struct list taken;
+
+	take_users(watch, address, &taken);
+	if (list_is_empty(&taken))
+		return;
+	note_move(watch, address, why);
+	while (!list_is_empty(&taken))
+		tell(LIST_ITEM(taken.next, struct watch_user, link), why);
+}
+
+/* Compares everybody's address with the answer. Returns whether somebody's was missing, and is to
+ * be looked at again soon. */
+static bool
+compare(struct watch *watch, const struct resolved *resolved)
+{
+	struct resolved_address gone = {.length = 0};
+	bool is_doubtful = false;
+	bool is_gone = false;
+
+	for (struct list *link = watch->users.next; link != &watch->users; link = link->next) {
+		struct watch_user *user = LIST_ITEM(link, struct watch_user, link);
+		if (resolved_contains(resolved, &user->address)) {
+			user->missed = 0;
+			continue;
+		}
+		is_doubtful = true;
+		if (++user->missed < MISSES)
+			continue;
+		gone = user->address;
+		is_gone = true;
+	}
+	/* One address at a time: there are rarely two. */
+	if (is_gone)
+		tell_all(watch, &gone, "its name leads there no longer");
+	return is_doubtful;
+}
+
+static void
+on_looked_up(void *arg, const struct resolved *resolved, const struct err *err ATTR_UNUSED)
+{
+	struct watch *watch = arg;
+	int next_s = watch->request.interval_s;
+
+	watch->lookup = NULL;
+	if (resolved != NULL && !resolved->is_stale) {
+		if (resolved->fresh_s < next_s)
+			next_s = resolved->fresh_s < SOON_S ? SOON_S : resolved->fresh_s;
+		if (compare(watch, resolved))
+			next_s = SOON_S;
+	}
+	if (list_is_empty(&watch->users))
+		set_state(watch, WATCH_IDLE);
+	else
+		wait_for_next(watch, next_s);
+}
+
+static void
+on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct watch *watch = arg;
+	const struct address *endpoint = watch->request.endpoint;
+
+	watch->lookup = resolver_start_anew(watch->request.resolver, address_host(endpoint),
+					    endpoint->port, on_looked_up, watch);
+	if (watch->lookup != NULL) {
+		set_state(watch, WATCH_LOOKING);
+	} else {
+		set_state(watch, WATCH_IDLE);
+		wait_for_next(watch, watch->request.interval_s);
+	}
+}
+
+struct watch *
+watch_new(const struct watch_request *request)
+{
+	struct watch *watch = calloc(1, sizeof *watch);
+
+	if (watch == NULL)
+		return NULL;
+	watch->request = *request;
+	list_init(&watch->users);
+	(void)event_assign(&watch->timer, request->base, -1, 0, on_timer, watch);
+	return watch;
+}
+
+void
+watch_free(struct watch *watch)
+{
+	if (watch == NULL)
+		return;
+	assert(list_is_empty(&watch->users));
+	(void)event_del(&watch->timer);
+	resolver_cancel(watch->lookup);
+	free(watch);
+}
+
+void
+watch_join(struct watch *watch, struct watch_user *user)
+{
+	user->watch = watch;
+	user->missed = 0;
+	list_append(&watch->users, &user->link);
+	if (watch->state == WATCH_IDLE && watch->request.is_looked_up &&
+	    watch->request.interval_s > 0)
+		wait_for_next(watch, SOON_S);
+}
+
+void
+watch_leave(struct watch_user *user)
+{
+	struct watch *watch = user->watch;
+
+	if (watch == NULL)
+		return;
+	user->watch = NULL;
+	list_remove(&user->link);
+	if (!list_is_empty(&watch->users) || watch->state != WATCH_WAITING)
+		return;
+	(void)event_del(&watch->timer);
+	set_state(watch, WATCH_IDLE);
+}
+
+void
+watch_report_demoted(struct watch *watch, const struct resolved_address *address)
+{
+	uint64_t now_us = clock_now_us();
+	bool is_known = watch->demoted_us != 0 && now_us - watch->demoted_us < told_once_us &&
+			resolved_is_same(&watch->demoted, address);
+
+	if (is_known)
+		return;
+	watch->demoted = *address;
+	watch->demoted_us = now_us;
+	tell_all(watch, address, "it refuses writes (READONLY)");
+}
+
+void
+watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved)
+{
+	size_t kept = 0;
+
+	if (watch->demoted_us == 0 || clock_now_us() - watch->demoted_us > kept_out_us)
+		return;
+	for (size_t i = 0; i < resolved->count; i++) {
+		if (!resolved_is_same(&resolved->items[i], &watch->demoted))
+			resolved->items[kept++] = resolved->items[i];
+	}
+	resolved->count = kept;
+}
+
+uint64_t
+watch_moved_us(const struct watch *watch)
+{
+	return watch->moved_us;
+}
+
+uint64_t
+watch_moves(const struct watch *watch)
+{
+	return watch->moves;
+}

@@ -1,0 +1,341 @@
+"""A primary that moves, as ElastiCache's do: clients that only reconnect follow it through us."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Callable, Iterator
+
+import pytest
+import redis
+
+from harness.daemon import Daemon, Service
+from harness.peers import closed_port, good_tls, greet, tls_context
+from harness.redis_server import RedisServer
+from harness.replication_group import PRIMARY, REPLICA, ReplicationGroup
+from harness.waiting import deadline_scale, wait_for
+
+pytestmark = pytest.mark.direct_only("names are looked up beyond a bastion")
+
+
+@pytest.fixture
+def group(tmp_path, certificates, name_server) -> Iterator[ReplicationGroup]:
+    """A primary and two replicas."""
+    made = ReplicationGroup(tmp_path / "group", certificates, name_server)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def launch_group(launch, group, certificates) -> Callable[..., Daemon]:
+    """Starts a daemon with services to the primary's and to the reader's name."""
+
+    def start(**options) -> Daemon:
+        common = {"CAfile": certificates.ca_file, "TIMEOUThold": 30, **options}
+        return launch(
+            Service("primary", connect=f"{PRIMARY}:{group.port}", role="primary", **common),
+            Service("replica", connect=f"{REPLICA}:{group.port}", role="replica", **common),
+            globals={"resolver": group.names.address, "errors": "resp", "workers": 1},
+        )
+
+    return start
+
+
+class Writer:
+    """Writes one key after another and keeps those that the primary and a replica have."""
+
+    def __init__(self, client: redis.Redis):
+        self.client = client
+        self.acknowledged: list[int] = []
+        self.errors: list[str] = []
+        self.failure: BaseException | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stopping.is_set():
+            number += 1
+            try:
+                self.client.set(f"key:{number}", number)
+                if self.client.wait(1, 200) >= 1:
+                    self.acknowledged.append(number)
+            except redis.RedisError as error:
+                self.errors.append(f"{type(error).__name__}: {error}")
+            except BaseException as error:  # pylint: disable=broad-except
+                self.failure = error
+                return
+
+    def wait_for_progress(self, count: int = 20) -> None:
+        """Waits for so many more acknowledged writes."""
+        aim = len(self.acknowledged) + count
+        wait_for(lambda: len(self.acknowledged) >= aim or self.failure, "writes go through", 40)
+        assert self.failure is None, self.failure
+
+    def stop(self) -> None:
+        """Ends the writing."""
+        self._stopping.set()
+        self._thread.join(30 * deadline_scale())
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def write() -> Iterator[Callable[[redis.Redis], Writer]]:
+    """Starts writers."""
+    writers: list[Writer] = []
+
+    def start(client: redis.Redis) -> Writer:
+        writers.append(Writer(client))
+        return writers[-1]
+
+    yield start
+    for writer in writers:
+        writer.stop()
+
+
+def expect_all_there(writer: Writer, primary: RedisServer) -> None:
+    """Every acknowledged write is on the new primary."""
+    writer.stop()
+    with primary.direct() as client:
+        for number in writer.acknowledged:
+            assert client.get(f"key:{number}") == b"%d" % number
+
+
+def test_writer_follows_a_demoted_primary(launch_group, group, write):
+    daemon = launch_group()
+    old, new = group.nodes[0], group.nodes[1]
+    writer = write(daemon.redis("primary"))
+    writer.wait_for_progress()
+    group.hand_over(old, new)
+    group.set_primary(new)
+    group.wait_for_replicas(new, 2)
+    writer.wait_for_progress()
+    expect_all_there(writer, new)
+    daemon.wait_for_log(r"\[primary\]: master\.[^\n]* has moved away from 127\.0\.2\.1:")
+
+
+def test_writer_follows_when_the_primary_is_killed(launch_group, group, write):
+    daemon = launch_group()
+    writer = write(daemon.redis("primary"))
+    writer.wait_for_progress()
+    group.nodes[0].stop()
+    new = group.promote_best(*group.nodes[1:])
+    group.set_primary(new)
+    writer.wait_for_progress()
+    expect_all_there(writer, new)
+
+
+def test_writer_follows_when_the_primary_falls_silent(launch_group, group, write):
+    """Its client never gives up by itself: only the name tells that the primary has moved."""
+    daemon = launch_group(TIMEOUTmove=1)
+    writer = write(daemon.redis("primary", socket_timeout=None))
+    writer.wait_for_progress()
+    group.nodes[0].process.send_signal(signal.SIGSTOP)
+    new = group.promote_best(*group.nodes[1:])
+    group.set_primary(new)
+    writer.wait_for_progress()
+    expect_all_there(writer, new)
+    daemon.wait_for_log("its name leads there no longer")
+    daemon.wait_for_log(r"Connection reset[^\n]*owed a reply for the time that TIMEOUTmove gives")
+
+
+@pytest.mark.heavy
+def test_writer_follows_a_name_that_is_late(launch_group, group, write):
+    """For ten seconds the name still leads to the old primary, which refuses writes."""
+    daemon = launch_group(TIMEOUThold=2)
+    old, new = group.nodes[0], group.nodes[1]
+    writer = write(daemon.redis("primary"))
+    writer.wait_for_progress()
+    group.hand_over(old, new)
+    timer = threading.Timer(10, group.set_primary, (new,))
+    timer.start()
+    daemon.wait_for_log("still leads to a server that refuses writes")
+    timer.join()
+    writer.wait_for_progress()
+    expect_all_there(writer, new)
+
+
+def test_reader_is_not_cut_when_its_name_rotates(launch_group, group):
+    daemon = launch_group(dnsWatch=1)
+    first, second = group.nodes[1:]
+    clients = []
+    for number in range(8):
+        group.set_replicas(*((first, second) if number % 2 else (second, first)), ttl=0)
+        clients.append(daemon.connect("replica"))
+        clients[-1].ping()
+    group.set_replicas(first, ttl=0)
+    clients.append(daemon.connect("replica"))
+    clients[-1].ping()
+    asked = group.names.count(REPLICA)
+    for client in clients:
+        client.ping()
+        client.close()
+    assert "moved away" not in daemon.log()
+    assert group.names.count(REPLICA) == asked, "nobody watches a reader's name"
+
+
+def test_idle_client_hears_of_a_move(launch_group, group):
+    daemon = launch_group()
+    with daemon.connect("primary") as client:
+        client.ping()
+        group.set_primary(group.nodes[1])
+        assert client.expect_close() == "eof"
+    daemon.wait_for_log("connection closed[^\n]*no reply was outstanding")
+
+
+def test_answer_that_flaps_once_moves_nobody(launch_group, group):
+    """Only an address that is missing twice in a row has moved."""
+    daemon = launch_group()
+    with daemon.connect("primary") as client:
+        client.ping()
+        seen = group.names.count(PRIMARY)
+        group.set_primary(group.nodes[1])
+        wait_for(lambda: group.names.count(PRIMARY) > seen + 1, "the name is looked at")
+        group.set_primary(group.nodes[0])
+        seen = group.names.count(PRIMARY)
+        wait_for(lambda: group.names.count(PRIMARY) > seen + 5, "the name is looked at again")
+        client.ping()
+
+
+def test_refused_write_is_passed_on_before_the_end(launch_group, group):
+    daemon = launch_group(dnsWatch=0)
+    with daemon.connect("primary") as client, daemon.connect("primary") as idle:
+        client.ping()
+        idle.ping()
+        group.hand_over(group.nodes[0], group.nodes[1])
+        client.send(b"SET a b\r\n")
+        data, ending = client.drain()
+        assert data.startswith(b"-READONLY") and data.endswith(b"\r\n")
+        assert ending == "eof"
+        assert idle.expect_close() == "eof"
+
+
+def test_data_that_looks_like_a_refusal_is_data(launch_group):
+    daemon = launch_group(dnsWatch=0)
+    with daemon.connect("primary") as client:
+        client.ask(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$13\r\n-READONLY x\r\n\r\n", b"+OK\r\n")
+        for _ in range(3):
+            client.ask(b"GET a\r\n", b"$13\r\n-READONLY x\r\n\r\n")
+    daemon.wait_for_log(r"\[primary\][^\n]*the client closed")
+
+
+def test_outstanding_reply_is_waited_for(launch_group, group):
+    """A client in the middle of a blocking command is not cut before TIMEOUTmove."""
+    daemon = launch_group(TIMEOUTmove=60)
+    with daemon.connect("primary") as client:
+        client.ping()
+        client.send(b"BLPOP list 0\r\n")
+        group.set_primary(group.nodes[1])
+        daemon.wait_for_log("closing as soon as no reply is outstanding")
+        with group.nodes[0].direct() as direct:
+            direct.rpush("list", "x")
+        data, ending = client.drain()
+        assert data == b"*2\r\n$4\r\nlist\r\n$1\r\nx\r\n"
+        assert ending == "eof"
+
+
+# Clients that wait
+
+
+def held_service(port: int, certificates, **options) -> Service:
+    """A service to a server that is not there yet."""
+    return Service("held", connect=f"localhost:{port}", CAfile=certificates.ca_file, **options)
+
+
+def test_clients_are_held_through_an_outage(launch, tmp_path, certificates):
+    """All of them arrive while there is no server, and all of them succeed."""
+    first = RedisServer(tmp_path / "first", certificates, certificates.localhost)
+    first.stop()
+    daemon = launch(held_service(first.port, certificates, TIMEOUThold=60))
+    clients = [daemon.connect(timeout=60) for _ in range(200)]
+    for client in clients:
+        client.send(b"PING\r\n")
+    daemon.wait_for_log("accepted connection", count=200)
+    daemon.wait_for_log("the client is held for up to 60 s")
+    second = RedisServer(
+        tmp_path / "second", certificates, certificates.localhost, port=first.port
+    )
+    for client in clients:
+        assert client.read(7) == b"+PONG\r\n"
+        client.close()
+    second.stop()
+
+
+def test_client_that_was_held_in_vain_is_told_why(launch, certificates):
+    port = closed_port()
+    daemon = launch(held_service(port, certificates, TIMEOUThold=1, errors="resp"))
+    with daemon.connect() as client:
+        client.send(b"PING\r\n")
+        data, ending = client.drain()
+    assert data.startswith(b"-ERR cachetunnel: held for 1 s (TIMEOUThold)")
+    assert b"refused" in data and data.endswith(b"\r\n") and data.count(b"\n") == 1
+    assert ending == "eof"
+    daemon.wait_for_log("connection refused[^\n]*held for up to 1 s")
+    daemon.wait_for_log(r"LOG3[^\n]*\[held\]: no tunnel for [^\n]*held for 1 s")
+
+
+def test_client_library_reads_the_reason(launch, certificates):
+    daemon = launch(held_service(closed_port(), certificates, errors="resp"))
+    with pytest.raises(redis.ResponseError, match="cachetunnel: .* refused"):
+        daemon.redis().ping()
+
+
+def test_close_alone_may_be_the_answer(launch, certificates):
+    daemon = launch(held_service(closed_port(), certificates, TIMEOUThold=1, errors="close"))
+    with daemon.connect() as client:
+        client.send(b"PING\r\n")
+        client.expect_close()
+
+
+def test_wrong_certificate_is_not_waited_out(launch, serve, certificates):
+    peer = serve(greet, tls=good_tls(certificates))
+    daemon = launch(
+        held_service(
+            peer.port, certificates, TIMEOUThold=300, errors="resp", checkHost="elsewhere.test"
+        )
+    )
+    with daemon.connect() as client:
+        data, _ = client.drain()
+    assert data.startswith(b"-ERR cachetunnel: ") and b"elsewhere.test" in data
+
+
+def test_held_client_may_leave(launch, certificates):
+    daemon = launch(held_service(closed_port(), certificates, TIMEOUThold=300))
+    with daemon.connect():
+        daemon.wait_for_log("the client is held")
+    daemon.wait_for_log("the client left before the server had answered")
+
+
+def test_daemon_stops_while_clients_are_held(launch, certificates):
+    daemon = launch(held_service(closed_port(), certificates, TIMEOUThold=300))
+    with daemon.connect() as client:
+        daemon.wait_for_log("the client is held")
+        daemon.stop()
+        client.drain()
+
+
+def test_stuck_dial_is_given_up_when_another_comes_through(launch, name_server, serve, certificates):
+    """The first client's dial hangs at a server that is gone; the name moves, others get through."""
+    name = "moving.cache.test"
+    hung = serve(lambda talk: talk.wait_for_close())
+    good = serve(greet, tls=tls_context(certificates.wildcard), address=("127.0.1.1", hung.port))
+    name_server.set(name, "127.0.0.1", ttl=0)
+    daemon = launch(
+        Service(
+            "held",
+            connect=f"{name}:{hung.port}",
+            CAfile=certificates.ca_file,
+            TIMEOUThold=60,
+            TIMEOUTbusy=300,
+        ),
+        globals={"resolver": name_server.address, "workers": 1},
+    )
+    first = daemon.connect()
+    hung.wait_for_connections(1)
+    name_server.set(name, "127.0.1.1", ttl=0)
+    with daemon.connect() as second:
+        assert second.read(7) == b"hello\r\n"
+    assert good.accepted >= 1
+    first.close()
+
