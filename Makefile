@@ -109,6 +109,9 @@ SOURCES := \
 	src/ssh/known_hosts.c \
 	src/ssh/known_hosts_append.c \
 	src/ssh/login.c \
+	src/ssh/login_agent.c \
+	src/ssh/login_file.c \
+	src/ssh/login_password.c \
 	src/ssh/open.c \
 	src/ssh/openssh_key.c \
 	src/ssh/private_key.c \
@@ -128,6 +131,7 @@ SOURCES := \
 	src/stream/tls_stream.c \
 	src/stream/tls_trust.c \
 	src/stream/tls_verify.c \
+	src/tunnel/backoff.c \
 	src/tunnel/bastion_dialer.c \
 	src/tunnel/connector.c \
 	src/tunnel/dialer.c \

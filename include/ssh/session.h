@@ -22,12 +22,14 @@ struct address;
 struct bastion;
 struct event_base;
 struct ssh_credentials;
+struct ssh_login_memory;
 struct ssh_session;
 
 struct ssh_session_request {
 	struct event_base *base; /* borrowed, as all here, while the session lives */
 	const struct bastion *bastion;
 	const struct ssh_credentials *credentials;
+	struct ssh_login_memory *memory; /* shared by a bastion's sessions */
 	const struct log_scope *log;
 	/* The session may open a channel again, after it was occupied on its own account; with the
 	 * same `arg` as the others. */
@@ -71,6 +73,10 @@ bool ssh_session_is_opening(const struct ssh_session *session);
 
 /* How it logged in, for people: "'user' by ssh-ed25519 /path". Once it is ready; borrowed. */
 const char *ssh_session_describe_login(const struct ssh_session *session);
+
+/* Whether a person seems to have been asked for the login: to confirm the use of a key, to touch a
+ * token, to answer questions. Once it is ready. */
+bool ssh_session_needs_person(const struct ssh_session *session);
 
 /* How many channels are held. */
 unsigned ssh_session_channel_count(const struct ssh_session *session);

@@ -55,6 +55,7 @@ struct ssh_session {
 	unsigned channel_count;
 	struct list closing;  /* channels whose streams are gone and that the server still has */
 	char login_text[160]; /* how it logged in */
+	bool needs_person;    /* for that */
 	struct err why;       /* it ended */
 	char farewell[128];   /* the server's reason for disconnecting, escaped; empty: none */
 
@@ -131,6 +132,9 @@ void ssh_open_probe(struct ssh_session *session);
 /* Both borrow the session. NULL: no memory. */
 struct ssh_login *ssh_login_new(struct ssh_session *session);
 void ssh_login_free(struct ssh_login *login); /* NULL is fine */
+
+/* Whether somebody seems to have been asked for it: a login that nobody wants to repeat. */
+bool ssh_login_needs_person(const struct ssh_login *login);
 
 /* Which way was accepted, after STREAM_OK: "'user' by ssh-ed25519 /path". Returns `out`. */
 char *ssh_login_describe(const struct ssh_login *login, char *out, size_t size);

@@ -20,6 +20,7 @@ struct pooled_session;
 struct resolver;
 struct session_pool;
 struct ssh_credentials;
+struct ssh_login_memory;
 struct step_observer;
 struct stream;
 
@@ -27,7 +28,8 @@ struct stream;
  * functions below. After on_failed() and on_lost() it is dead, and good for freeing only, but not
  * from inside them. */
 struct pooled_session_events {
-	void (*on_ready)(void *arg);
+	/* `needs_person`: somebody was asked for the login. */
+	void (*on_ready)(void *arg, bool needs_person);
 	/* It did not come about; `is_refused`: by the server, or because of its key. */
 	void (*on_failed)(void *arg, const struct err *err, bool is_refused);
 	void (*on_lost)(void *arg, const struct err *err); /* after it was ready */
@@ -40,6 +42,7 @@ struct pooled_session_request {
 	struct resolver *resolver;
 	const struct bastion *bastion;
 	const struct ssh_credentials *credentials;
+	struct ssh_login_memory *memory;
 	struct session_pool *via;             /* NULL: none */
 	const struct step_observer *observer; /* NULL: nobody */
 	const struct log_scope *log;

@@ -1,76 +1,79 @@
-#include "ssh/session_internal.h"
+#include "ssh/login_internal.h"
 
 #include "base/text.h"
 #include "config/bastion.h"
 #include "ssh/agent.h"
 #include "ssh/credentials.h"
-#include "ssh/host_key.h"
-#include "ssh/private_key.h"
-#include "ssh/wire.h"
+#include "ssh/login_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * One way to log in after the other, until one is accepted: the key files in their order, the
- * agent's keys, the password, and the password once more as the answer to a question
- * (keyboard-interactive), each where the server offers it.
- */
-
-enum login_way {
-	LOGIN_ASK_METHODS,
-	LOGIN_FILES,
-	LOGIN_LIST_AGENT,
-	LOGIN_AGENT,
-	LOGIN_PASSWORD,
-	LOGIN_KEYBOARD,
-	LOGIN_OUT_OF_WAYS,
-};
-
-enum agent_answer {
-	AGENT_IDLE,
-	AGENT_ASKED,
-	AGENT_ANSWERED,
-	AGENT_REFUSED,
-};
-
-enum { TRIED_SIZE = 320, METHODS_SIZE = 128, AGENT_TIMEOUT_S = 25 };
-
-struct ssh_login {
-	struct ssh_session *session;               /* borrowed */
-	const struct ssh_credentials *credentials; /* borrowed */
-	const char *user;                          /* borrowed from the credentials */
-	enum login_way way;
-	size_t index;                /* of the key file or the agent's key being tried */
-	enum rsa_signature rsa;      /* how RSA keys sign now */
-	bool is_certificate_refused; /* of the key file being tried */
-	unsigned attempt;            /* counted up with each key and each way */
-	unsigned char *blob;         /* owned; the public key being tried, kept over retries */
-	size_t blob_length;
-
-	struct agent *agent;                     /* owned */
-	const struct agent_identity *identities; /* borrowed from the agent */
-	size_t identity_count;
-	enum agent_answer agent_answer;
-	unsigned char *signature; /* owned; what the agent signed */
-	size_t signature_length;
-
-	char methods[METHODS_SIZE]; /* that the server offers */
-	char tried[TRIED_SIZE];     /* for the message that nothing helped */
-};
-
 /* OpenSSH takes an RSA key by the name of its SHA-2 signature, since 7.2; others want the plain
  * name, and SHA-1. libssh2 1.10 says whichever name the key's blob begins with. */
-static enum rsa_signature
-first_rsa_signature(LIBSSH2_SESSION *ssh)
+enum rsa_signature
+login_first_rsa(const struct ssh_login *login)
 {
-	const char *banner = libssh2_session_banner_get(ssh);
+	const char *banner = libssh2_session_banner_get(login->session->ssh);
 	const char *openssh = banner != NULL ? strstr(banner, "OpenSSH_") : NULL;
 
 	return openssh != NULL && strtod(openssh + strlen("OpenSSH_"), NULL) >= 7.2
 		       ? RSA_SIGNATURE_SHA2_512
 		       : RSA_SIGNATURE_SHA1;
+}
+
+/* Begins where the last login ended. */
+static void
+begin_by_memory(struct ssh_login *login)
+{
+	const struct ssh_login_memory *memory = login->session->request.memory;
+
+	if (!memory->is_set)
+		return;
+	login->is_by_memory = true;
+	login->way = memory->was_by_agent ? LOGIN_LIST_AGENT : LOGIN_FILES;
+	login->index = memory->index;
+	login->rsa = (enum rsa_signature)memory->rsa;
+	login->is_certificate_refused = memory->is_certificate_refused;
+}
+
+/* What was accepted the last time is so no more: begins at the beginning. */
+static void
+begin_anew(struct ssh_login *login)
+{
+	login->session->request.memory->is_set = false;
+	login->is_by_memory = false;
+	login->rsa = login_first_rsa(login);
+	login->is_certificate_refused = false;
+	login->tried[0] = '\0';
+	login_go_to(login, LOGIN_ASK_METHODS);
+}
+
+/* A step has ended an attempt, or led to the next way. */
+static void
+go_on_by_memory(struct ssh_login *login, enum login_way from)
+{
+	size_t index = login->session->request.memory->index;
+
+	if (from == LOGIN_LIST_AGENT && login->way == LOGIN_AGENT && index < login->identity_count)
+		login->index = index;
+	else
+		begin_anew(login);
+}
+
+static void
+remember(const struct ssh_login *login)
+{
+	bool is_by_key = login->way == LOGIN_FILES || login->way == LOGIN_AGENT;
+
+	*login->session->request.memory = (struct ssh_login_memory){
+		.is_set = is_by_key,
+		.was_by_agent = login->way == LOGIN_AGENT,
+		.index = login->index,
+		.rsa = (int)login->rsa,
+		.is_certificate_refused = login->is_certificate_refused,
+	};
 }
 
 struct ssh_login *
@@ -82,13 +85,14 @@ ssh_login_new(struct ssh_session *session)
 		return NULL;
 	login->session = session;
 	login->credentials = session->request.credentials;
-	login->rsa = first_rsa_signature(session->ssh);
+	login->rsa = login_first_rsa(login);
 	login->user = ssh_credentials_user(login->credentials);
+	begin_by_memory(login);
 	return login;
 }
 
-static void
-forget_key(struct ssh_login *login)
+void
+login_forget_key(struct ssh_login *login)
 {
 	free(login->blob);
 	login->blob = NULL;
@@ -103,13 +107,13 @@ ssh_login_free(struct ssh_login *login)
 {
 	if (login == NULL)
 		return;
-	forget_key(login);
+	login_forget_key(login);
 	agent_free(login->agent);
 	free(login);
 }
 
-static void
-note_tried(struct ssh_login *login, const char *what, const char *which)
+void
+login_note_tried(struct ssh_login *login, const char *what, const char *which)
 {
 	size_t length = strlen(login->tried);
 
@@ -117,16 +121,16 @@ note_tried(struct ssh_login *login, const char *what, const char *which)
 		       length > 0 ? ", " : "", what, which);
 }
 
-static void
-go_to(struct ssh_login *login, enum login_way way)
+void
+login_go_to(struct ssh_login *login, enum login_way way)
 {
-	forget_key(login);
+	login_forget_key(login);
 	login->way = way;
 	login->index = 0;
 }
 
-static bool
-is_offered(const struct ssh_login *login, const char *method)
+bool
+login_is_offered(const struct ssh_login *login, const char *method)
 {
 	return strstr(login->methods, method) != NULL;
 }
@@ -148,44 +152,26 @@ ask_methods(struct ssh_login *login, struct err *err)
 		return STREAM_FAILED;
 	}
 	(void)text_escape(login->methods, sizeof login->methods, methods);
-	go_to(login, is_offered(login, "publickey") ? LOGIN_FILES : LOGIN_PASSWORD);
+	login_go_to(login, login_is_offered(login, "publickey") ? LOGIN_FILES : LOGIN_PASSWORD);
 	return STREAM_AGAIN;
 }
 
-/* libssh2 asks for a signature with a key file. */
-static int
-sign_by_file(LIBSSH2_SESSION *ssh ATTR_UNUSED, unsigned char **ret_signature, size_t *ret_length,
-	     const unsigned char *data, size_t length, void **abstract)
-{
-	struct ssh_login *login = *abstract;
-	const struct ssh_identity *identity = ssh_credentials_get(login->credentials, login->index);
-	struct err err;
-
-	*ret_signature = private_key_sign(identity->key, login->rsa, data, length, ret_length,
-					  &err);
-	if (*ret_signature != NULL)
-		return 0;
-	log_write(login->session->request.log, LOG_LEVEL_ERROR, "key '%s': %s", identity->path,
-		  err.text);
-	return -1;
-}
-
-/* Handles the answer to one attempt: accepted, wait, or the next one (true: go on there). */
-static bool
-is_settled(struct ssh_login *login, int result, enum stream_result *ret_result, struct err *err)
+bool
+login_is_refused(struct ssh_login *login, int answer, enum stream_result *ret_result,
+		 struct err *err)
 {
 	char *text = NULL;
 
 	*ret_result = STREAM_AGAIN;
-	if (result == 0) {
+	if (answer == 0) {
 		*ret_result = STREAM_OK;
 		return false;
 	}
-	if (result == LIBSSH2_ERROR_EAGAIN)
+	if (answer == LIBSSH2_ERROR_EAGAIN)
 		return false;
 	bool has_left = login->session->farewell[0] != '\0';
-	if (!has_left && (result == LIBSSH2_ERROR_AUTHENTICATION_FAILED ||
-			  result == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED))
+	if (!has_left && (answer == LIBSSH2_ERROR_AUTHENTICATION_FAILED ||
+			  answer == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED))
 		return true;
 	(void)libssh2_session_last_error(login->session->ssh, &text, NULL, 0);
 	(void)err_set(err,
@@ -198,283 +184,6 @@ is_settled(struct ssh_login *login, int result, enum stream_result *ret_result, 
 		      login->tried);
 	*ret_result = STREAM_FAILED;
 	return false;
-}
-
-static enum stream_result
-try_file(struct ssh_login *login, struct err *err)
-{
-	enum stream_result result;
-	void *abstract = login;
-
-	if (login->index >= ssh_credentials_count(login->credentials)) {
-		go_to(login, LOGIN_LIST_AGENT);
-		return STREAM_AGAIN;
-	}
-	const struct ssh_identity *identity = ssh_credentials_get(login->credentials, login->index);
-	bool is_certificate = private_key_has_certificate(identity->key) &&
-			      !login->is_certificate_refused;
-	if (login->blob == NULL) {
-		note_tried(login, private_key_algorithm(identity->key), identity->path);
-		login->blob = is_certificate ? private_key_certificate_blob(identity->key,
-									    &login->blob_length)
-					     : private_key_public_blob(identity->key, login->rsa,
-								       &login->blob_length);
-	}
-	int answer = libssh2_userauth_publickey(login->session->ssh, login->user, login->blob,
-						login->blob_length, sign_by_file, &abstract);
-	if (!is_settled(login, answer, &result, err))
-		return result;
-	forget_key(login);
-	if (is_certificate) {
-		login->is_certificate_refused = true; /* the key alone may do */
-		return STREAM_AGAIN;
-	}
-	login->is_certificate_refused = false;
-	/* A server that is no OpenSSH may call itself one and still want the old signature. */
-	if (private_key_is_rsa(identity->key) && login->rsa != RSA_SIGNATURE_SHA1) {
-		login->rsa = RSA_SIGNATURE_SHA1;
-		return STREAM_AGAIN;
-	}
-	login->rsa = first_rsa_signature(login->session->ssh);
-	login->index++;
-	return STREAM_AGAIN;
-}
-
-static void
-on_agent_list(void *arg, const struct agent_identity *identities, size_t count,
-	      const struct err *err)
-{
-	struct ssh_login *login = arg;
-
-	login->agent_answer = err == NULL ? AGENT_ANSWERED : AGENT_REFUSED;
-	login->identities = identities;
-	login->identity_count = err == NULL ? count : 0;
-	if (err != NULL)
-		log_write(login->session->request.log, LOG_LEVEL_WARNING, "%s", err->text);
-	ssh_session_go_on_later(login->session);
-}
-
-static enum stream_result
-list_agent(struct ssh_login *login, struct err *err)
-{
-	const char *path = ssh_credentials_agent(login->credentials);
-
-	switch (login->agent_answer) {
-	case AGENT_IDLE:
-		if (path == NULL) {
-			go_to(login, LOGIN_PASSWORD);
-			return STREAM_AGAIN;
-		}
-		login->agent = agent_new(login->session->request.base, path);
-		if (login->agent == NULL) {
-			(void)err_set(err, "out of memory");
-			return STREAM_FAILED;
-		}
-		login->agent_answer = AGENT_ASKED;
-		agent_start_list(login->agent, AGENT_TIMEOUT_S, on_agent_list, login);
-		return STREAM_AGAIN;
-	case AGENT_ASKED:
-		return STREAM_AGAIN;
-	case AGENT_ANSWERED:
-	case AGENT_REFUSED:
-		go_to(login, LOGIN_AGENT);
-		return STREAM_AGAIN;
-	}
-	return STREAM_AGAIN;
-}
-
-/* The agent wraps a signature with its algorithm's name; libssh2 adds that itself. */
-static void
-on_agent_signature(void *arg, const unsigned char *signature, size_t length, const struct err *err)
-{
-	struct ssh_login *login = arg;
-	struct wire_span whole = {.bytes = signature, .length = length};
-	struct wire_span name;
-	struct wire_span inner;
-
-	login->agent_answer = AGENT_REFUSED;
-	if (err != NULL) {
-		log_write(login->session->request.log, LOG_LEVEL_WARNING, "%s", err->text);
-	} else if (wire_read_string(&whole, &name) && wire_read_string(&whole, &inner)) {
-		login->signature = malloc(inner.length + 1);
-		if (login->signature != NULL) {
-			memcpy(login->signature, inner.bytes, inner.length);
-			login->signature_length = inner.length;
-			login->agent_answer = AGENT_ANSWERED;
-		}
-	}
-	ssh_session_go_on_later(login->session);
-}
-
-static unsigned
-agent_flags(const struct ssh_login *login)
-{
-	return login->rsa == RSA_SIGNATURE_SHA2_512   ? AGENT_SIGN_RSA_SHA2_512
-	       : login->rsa == RSA_SIGNATURE_SHA2_256 ? AGENT_SIGN_RSA_SHA2_256
-						      : 0;
-}
-
-/* libssh2 asks for a signature by the agent; "again" makes it ask once more later. */
-static int
-sign_by_agent(LIBSSH2_SESSION *ssh ATTR_UNUSED, unsigned char **ret_signature, size_t *ret_length,
-	      const unsigned char *data, size_t length, void **abstract)
-{
-	struct ssh_login *login = *abstract;
-
-	switch (login->agent_answer) {
-	case AGENT_IDLE:
-		login->agent_answer = AGENT_ASKED;
-		agent_start_sign(login->agent, login->index, data, length, agent_flags(login),
-				 AGENT_TIMEOUT_S, on_agent_signature, login);
-		return LIBSSH2_ERROR_EAGAIN;
-	case AGENT_ASKED:
-		return LIBSSH2_ERROR_EAGAIN;
-	case AGENT_ANSWERED:
-		*ret_signature = login->signature;
-		*ret_length = login->signature_length;
-		login->signature = NULL;
-		return 0;
-	case AGENT_REFUSED:
-		return -1;
-	}
-	return -1;
-}
-
-/* The key under the name that its signature will have; NULL: no memory, or no key for us. */
-static unsigned char *
-agent_blob(const struct ssh_login *login, const struct agent_identity *identity, size_t *ret_length)
-{
-	static const char *const rsa_names[] = {
-		[RSA_SIGNATURE_SHA2_512] = "rsa-sha2-512",
-		[RSA_SIGNATURE_SHA2_256] = "rsa-sha2-256",
-		[RSA_SIGNATURE_SHA1] = "ssh-rsa",
-	};
-	struct wire_span rest = {.bytes = identity->blob, .length = identity->length};
-	struct wire_span name;
-	struct buffer blob;
-
-	buffer_init(&blob);
-	if (!wire_read_string(&rest, &name))
-		return NULL;
-	bool is_rsa = wire_span_is(&name, "ssh-rsa");
-	if ((is_rsa ? !wire_append_text(&blob, rsa_names[login->rsa])
-		    : !wire_append_string(&blob, name.bytes, name.length)) ||
-	    !buffer_append(&blob, rest.bytes, rest.length)) {
-		buffer_done(&blob);
-		return NULL;
-	}
-	*ret_length = buffer_length(&blob);
-	return blob.data;
-}
-
-/* Hardware-backed keys and certificates have signatures that libssh2 cannot pass on. */
-static bool
-is_usable(const struct agent_identity *identity)
-{
-	struct host_key key = {.blob = identity->blob, .length = identity->length};
-
-	return host_key_type(key) != 0;
-}
-
-static bool
-is_rsa(const struct agent_identity *identity)
-{
-	struct host_key key = {.blob = identity->blob, .length = identity->length};
-
-	return host_key_type(key) == HOST_KEY_RSA;
-}
-
-static enum stream_result
-try_agent(struct ssh_login *login, struct err *err)
-{
-	enum stream_result result;
-	void *abstract = login;
-
-	while (login->index < login->identity_count && !is_usable(&login->identities[login->index]))
-		login->index++;
-	if (login->index >= login->identity_count) {
-		go_to(login, LOGIN_PASSWORD);
-		return STREAM_AGAIN;
-	}
-	const struct agent_identity *identity = &login->identities[login->index];
-	if (login->blob == NULL) {
-		note_tried(login, "the agent's", identity->comment);
-		login->blob = agent_blob(login, identity, &login->blob_length);
-		if (login->blob == NULL) {
-			(void)err_set(err, "out of memory");
-			return STREAM_FAILED;
-		}
-	}
-	int answer = libssh2_userauth_publickey(login->session->ssh, login->user, login->blob,
-						login->blob_length, sign_by_agent, &abstract);
-	/* An agent that will not sign with this key may with the next. */
-	if (answer == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED && login->agent_answer == AGENT_REFUSED)
-		answer = LIBSSH2_ERROR_AUTHENTICATION_FAILED;
-	if (!is_settled(login, answer, &result, err))
-		return result;
-	forget_key(login);
-	if (is_rsa(identity) && login->rsa != RSA_SIGNATURE_SHA1) {
-		login->rsa = RSA_SIGNATURE_SHA1; /* as with a file */
-		return STREAM_AGAIN;
-	}
-	login->rsa = first_rsa_signature(login->session->ssh);
-	login->index++;
-	return STREAM_AGAIN;
-}
-
-static enum stream_result
-try_password(struct ssh_login *login, struct err *err)
-{
-	const char *password = ssh_credentials_password(login->credentials);
-	enum stream_result result;
-
-	if (password == NULL || !is_offered(login, "password")) {
-		go_to(login, LOGIN_KEYBOARD);
-		return STREAM_AGAIN;
-	}
-	int answer = libssh2_userauth_password_ex(login->session->ssh, login->user,
-						  (unsigned)strlen(login->user), password,
-						  (unsigned)strlen(password), NULL);
-	if (!is_settled(login, answer, &result, err))
-		return result;
-	note_tried(login, "the password of", "passwordFile");
-	go_to(login, LOGIN_KEYBOARD);
-	return STREAM_AGAIN;
-}
-
-/* The server asks questions; every one of them gets the password. libssh2 frees the answers. */
-static void
-answer_questions(const char *name ATTR_UNUSED, int name_length ATTR_UNUSED,
-		 const char *instruction ATTR_UNUSED, int instruction_length ATTR_UNUSED, int count,
-		 const LIBSSH2_USERAUTH_KBDINT_PROMPT *questions ATTR_UNUSED,
-		 LIBSSH2_USERAUTH_KBDINT_RESPONSE *answers, void **abstract)
-{
-	const struct ssh_session *session = *abstract;
-	const char *password = ssh_credentials_password(session->request.credentials);
-
-	for (int i = 0; i < count; i++) {
-		answers[i].text = strdup(password);
-		answers[i].length = answers[i].text != NULL ? (unsigned)strlen(password) : 0;
-	}
-}
-
-static enum stream_result
-try_keyboard(struct ssh_login *login, struct err *err)
-{
-	enum stream_result result;
-
-	if (ssh_credentials_password(login->credentials) == NULL ||
-	    !is_offered(login, "keyboard-interactive")) {
-		go_to(login, LOGIN_OUT_OF_WAYS);
-		return STREAM_AGAIN;
-	}
-	int answer = libssh2_userauth_keyboard_interactive_ex(
-		login->session->ssh, login->user, (unsigned)strlen(login->user), answer_questions);
-	if (!is_settled(login, answer, &result, err))
-		return result;
-	note_tried(login, "keyboard-interactive with", "passwordFile");
-	go_to(login, LOGIN_OUT_OF_WAYS);
-	return STREAM_AGAIN;
 }
 
 static enum stream_result
@@ -497,19 +206,26 @@ step_once(struct ssh_login *login, struct err *err)
 	case LOGIN_ASK_METHODS:
 		return ask_methods(login, err);
 	case LOGIN_FILES:
-		return try_file(login, err);
+		return login_try_file(login, err);
 	case LOGIN_LIST_AGENT:
-		return list_agent(login, err);
+		return login_list_agent(login, err);
 	case LOGIN_AGENT:
-		return try_agent(login, err);
+		return login_try_agent(login, err);
 	case LOGIN_PASSWORD:
-		return try_password(login, err);
+		return login_try_password(login, err);
 	case LOGIN_KEYBOARD:
-		return try_keyboard(login, err);
+		return login_try_keyboard(login, err);
 	case LOGIN_OUT_OF_WAYS:
 		return give_up(login, err);
 	}
 	return STREAM_FAILED;
+}
+
+bool
+ssh_login_needs_person(const struct ssh_login *login)
+{
+	/* Questions may be for one-time codes, and answers wait for a telephone. */
+	return login->needs_person || login->way == LOGIN_KEYBOARD;
 }
 
 char *
@@ -547,8 +263,15 @@ ssh_login_step(struct ssh_login *login, struct err *err)
 	/* "Again" may mean the next way or the next key, which need no answer to begin. */
 	for (;;) {
 		unsigned attempt = login->attempt;
+		enum login_way way = login->way;
 		enum stream_result result = step_once(login, err);
+		if (result == STREAM_OK)
+			remember(login);
+		else if (result != STREAM_AGAIN)
+			login->session->request.memory->is_set = false;
 		if (result != STREAM_AGAIN || login->attempt == attempt)
 			return result;
+		if (login->is_by_memory)
+			go_on_by_memory(login, way);
 	}
 }

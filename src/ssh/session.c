@@ -181,6 +181,7 @@ step_login(struct ssh_session *session)
 	case STREAM_OK:
 		(void)ssh_login_describe(session->login, session->login_text,
 					 sizeof session->login_text);
+		session->needs_person = ssh_login_needs_person(session->login);
 		ssh_login_free(session->login);
 		session->login = NULL;
 		set_state(session, SSH_SESSION_READY);
@@ -473,6 +474,12 @@ const char *
 ssh_session_describe_login(const struct ssh_session *session)
 {
 	return session->login_text;
+}
+
+bool
+ssh_session_needs_person(const struct ssh_session *session)
+{
+	return session->needs_person;
 }
 
 unsigned

@@ -154,7 +154,8 @@ on_ready(void *arg, const struct err *err, bool is_refused)
 	}
 	tell(pooled, ssh_session_describe_login(pooled->session), NULL);
 	set_state(pooled, POOLED_READY);
-	pooled->request.events->on_ready(pooled->request.arg);
+	pooled->request.events->on_ready(pooled->request.arg,
+					 ssh_session_needs_person(pooled->session));
 	change(pooled);
 }
 
@@ -181,6 +182,7 @@ on_dialled(void *arg, struct stream *way, const struct err *err)
 		.base = pooled->request.base,
 		.bastion = pooled->request.bastion,
 		.credentials = pooled->request.credentials,
+		.memory = pooled->request.memory,
 		.log = pooled->request.log,
 		.on_free = on_free,
 		.on_host_accepted = on_host_accepted,

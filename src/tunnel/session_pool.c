@@ -4,24 +4,18 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "config/bastion.h"
+#include "ssh/login_memory.h"
+#include "tunnel/backoff.h"
 #include "tunnel/pooled_session.h"
 #include "tunnel/setup.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	/* How long a failed bastion is left alone: doubled each time, up to the most, and spread
-	 * by up to a half, so that many daemons do not come back together. A refused login will
-	 * be refused again, and sshd 9.8 and later shut out who insists. */
-	FIRST_PAUSE_MS = 500,
-	LONGEST_PAUSE_MS = 30000,
-	FIRST_REFUSED_PAUSE_MS = 5000,
-	LONGEST_REFUSED_PAUSE_MS = 300000,
 	/* A client waits out a pause of up to this; else it is told at once. */
 	PATIENCE_MS = 2000,
 	SURPLUS_CHECK_S = 30,
@@ -43,9 +37,10 @@ struct session_pool {
 	struct log_scope log;
 	struct list sessions;
 	struct list waiting;
-	bool is_wanted;         /* a session is, even while nobody waits */
-	unsigned failures;      /* in a row */
-	uint64_t not_before_us; /* no attempt before that */
+	struct ssh_login_memory memory;
+	bool needs_person; /* for a login */
+	bool is_wanted;    /* a session is, even while nobody waits */
+	struct backoff backoff;
 	struct err last_err;
 	struct event turn; /* gives requests to sessions, and cleans up */
 	struct event surplus;
@@ -96,21 +91,6 @@ fail_waiting(struct session_pool *pool, const struct address *endpoint, const st
 	}
 }
 
-/* How long to leave the bastion alone after so many failures in a row. */
-static uint64_t
-pause_us(unsigned failures, bool is_refused)
-{
-	uint64_t pause_ms = is_refused ? FIRST_REFUSED_PAUSE_MS : FIRST_PAUSE_MS;
-	uint64_t longest_ms = is_refused ? LONGEST_REFUSED_PAUSE_MS : LONGEST_PAUSE_MS;
-	unsigned char random = 0;
-
-	for (unsigned i = 1; i < failures && pause_ms < longest_ms; i++)
-		pause_ms *= 2;
-	pause_ms = pause_ms < longest_ms ? pause_ms : longest_ms;
-	(void)RAND_bytes(&random, sizeof random);
-	return pause_ms * 1000 * (192 + random / 2) / 256;
-}
-
 static bool
 has_useful_session(const struct session_pool *pool)
 {
@@ -126,15 +106,10 @@ static void
 on_failed(void *arg, const struct err *err, bool is_refused)
 {
 	struct session_pool *pool = arg;
-	uint64_t now = clock_now_us();
+	uint64_t pause = backoff_fail(&pool->backoff, clock_now_us(), is_refused);
 
-	/* Sessions that were on their way together and fail together are one failure. */
-	if (now >= pool->not_before_us)
-		pool->failures++;
-	uint64_t pause = pause_us(pool->failures, is_refused);
 	pool->last_err = *err;
 	(void)err_wrap(&pool->last_err, "bastion '%s'", name_of(pool));
-	pool->not_before_us = now + pause;
 	log_write(&pool->log, LOG_LEVEL_ERROR, "%s (next attempt in %.1f s at the earliest)",
 		  pool->last_err.text, (double)pause / 1e6);
 	if (!has_useful_session(pool))
@@ -142,12 +117,13 @@ on_failed(void *arg, const struct err *err, bool is_refused)
 }
 
 static void
-on_ready(void *arg)
+on_ready(void *arg, bool needs_person)
 {
 	struct session_pool *pool = arg;
 
-	pool->failures = 0;
+	backoff_reset(&pool->backoff);
 	pool->is_wanted = false;
+	pool->needs_person = needs_person;
 	log_write(&pool->log, LOG_LEVEL_NOTICE, "bastion '%s': logged in to %s:%d", name_of(pool),
 		  options_of(pool)->host, options_of(pool)->port);
 }
@@ -183,6 +159,7 @@ start_session(struct session_pool *pool)
 		.bastion = pool->request.bastion,
 		.credentials = setup_get_credentials(pool->request.setup,
 						     pool->request.bastion->index),
+		.memory = &pool->memory,
 		.via = pool->request.via,
 		.observer = pool->request.observer,
 		.log = &pool->log,
@@ -331,24 +308,35 @@ sit_out_pause(struct session_pool *pool, uint64_t left_us, unsigned count)
 		(void)event_add(&pool->turn, &left);
 }
 
+/* How many there may be: nobody wants to confirm the same login four times in a row. */
+static unsigned
+session_limit(const struct session_pool *pool)
+{
+	const struct bastion *bastion = pool->request.bastion;
+
+	return pool->needs_person && !bastion_option_is_set(bastion, "sessions")
+		       ? 1
+		       : (unsigned)bastion->options.sessions;
+}
+
 /* More sessions only while requests queue: as many as would serve them at once. */
 static void
 grow(struct session_pool *pool, unsigned coming, unsigned count)
 {
 	unsigned waiting = count_waiting(pool);
-	unsigned limit = (unsigned)options_of(pool)->sessions;
+	unsigned limit = session_limit(pool);
 	unsigned wanted = waiting > 0 ? waiting : (pool->is_wanted && count == 0);
-	uint64_t now = clock_now_us();
+	uint64_t pause_us = backoff_left_us(&pool->backoff, clock_now_us());
 
+	/* The first alone: it shows whether the bastion lets us in at all, and what that takes. */
+	if (coming == count && wanted > 0)
+		wanted = 1;
 	if (wanted <= coming || count >= limit)
 		return;
-	if (now < pool->not_before_us) {
-		sit_out_pause(pool, pool->not_before_us - now, count);
+	if (pause_us > 0) {
+		sit_out_pause(pool, pause_us, count);
 		return;
 	}
-	/* The first alone: it shows whether the bastion lets us in at all. */
-	if (count == 0)
-		wanted = 1;
 	for (; coming < wanted && count < limit; coming++, count++)
 		start_session(pool);
 }

@@ -190,8 +190,8 @@ def make_agent(tmp_path) -> Iterator[Callable[..., Agent]]:
     """Starts ssh agents that hold the given keys."""
     agents: list[Agent] = []
 
-    def start(*pairs) -> Agent:
-        agents.append(Agent(tmp_path / f"agent-{len(agents)}", *pairs))
+    def start(*pairs, **options) -> Agent:
+        agents.append(Agent(tmp_path / f"agent-{len(agents)}", *pairs, **options))
         return agents[-1]
 
     yield start

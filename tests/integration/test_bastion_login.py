@@ -28,6 +28,11 @@ def expect_ping(daemon) -> None:
         client.ping()
 
 
+def attempts_of(daemon) -> int:
+    """How many logins it has begun."""
+    return daemon.log().count("dialling -> logging in")
+
+
 def failed_start(tmp_path, bastion) -> str:
     """What the daemon says of a configuration that it refuses, at `check` and at a start."""
     config = tmp_path / "refused.conf"
@@ -111,6 +116,56 @@ def test_agent_is_tried_after_the_files(tunnel, through, sshd, ssh_keys, make_ag
     agent = make_agent(ssh_keys["stranger"], ssh_keys["ecdsa"])
     bastion = through(sshd, identityFile=ssh_keys["stranger"].path, identityAgent=agent.path)
     expect_ping(tunnel(bastion))
+
+
+def test_agent_whose_user_confirms_is_asked_once(tunnel, through, make_sshd, ssh_keys, make_agent):
+    """The question takes its time; more sessions would only ask it again."""
+    server = make_sshd()
+    agent = make_agent(ssh_keys["ed25519"], confirm="sleep 1.6")
+    daemon = tunnel(through(server, identityFile=None, identityAgent=agent.path))
+    clients = [daemon.connect() for _ in range(60)]
+    for client in clients:
+        client.ping()
+    for client in clients:
+        client.close()
+    assert attempts_of(daemon) == 1
+
+
+def test_agent_whose_user_declines_refuses_the_login(
+    tunnel, through, sshd, ssh_keys, make_agent
+):
+    agent = make_agent(ssh_keys["ed25519"], confirm="exit 1")
+    daemon = tunnel(through(sshd, identityFile=None, identityAgent=agent.path))
+    expect_refusal(daemon, "was refused")
+
+
+@pytest.mark.parametrize("by_agent", [False, True])
+def test_next_login_begins_with_what_was_accepted(
+    tunnel, through, make_sshd, ssh_keys, make_agent, by_agent
+):
+    server = make_sshd(LogLevel="DEBUG1", MaxAuthTries="20")
+    strangers = [ssh_keys["stranger"], ssh_keys["ecdsa-384"]]
+    server.authorize(ssh_keys["rsa"], ssh_keys["ecdsa"])
+    pairs = [*strangers, ssh_keys["rsa"], ssh_keys["ecdsa"]]
+    if by_agent:
+        options = {"identityFile": None, "identityAgent": make_agent(*pairs).path}
+    else:
+        options = {"identityFile": [pair.path for pair in pairs]}
+    daemon = tunnel(through(server, **options))
+    expect_ping(daemon)
+    first = server.log()
+    server.kill_sessions()
+    daemon.wait_for_log("session is lost")
+    expect_ping(daemon)
+    again = server.log()[len(first) :]
+    assert "method none" in first and "method none" not in again
+    assert again.count("method publickey") == 2  # may it sign, and the signature
+
+    # The key is no longer taken: all are tried again.
+    server.authorize(ssh_keys["ecdsa"])
+    server.kill_sessions()
+    daemon.wait_for_log("session is lost", count=2)
+    expect_ping(daemon)
 
 
 def test_agent_that_is_gone_is_named(tunnel, through, sshd, ssh_keys, make_agent):
@@ -235,6 +290,74 @@ def test_password_is_not_tried_where_none_is_taken(tunnel, through, sshd, tmp_pa
     daemon = tunnel(through(sshd, identityFile=None, passwordFile=password))
     expect_refusal(daemon, "was refused", "publickey")
     assert "open sesame" not in daemon.log()
+
+
+@pytest.fixture
+def password_file(tmp_path):
+    """A password in a file, where nobody else reads it."""
+
+    def write(password: str):
+        path = tmp_path / "password"
+        path.write_text(password + "\n", encoding="ascii")
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+PASSWORD_SERVER = {
+    "accounts": {"visitor": "open sesame"},
+    "PasswordAuthentication": "yes",
+    "PubkeyAuthentication": "no",
+}
+QUESTION_SERVER = {
+    **PASSWORD_SERVER,
+    "PasswordAuthentication": "no",
+    "KbdInteractiveAuthentication": "yes",
+    "UsePAM": "yes",
+}
+
+
+@pytest.mark.parametrize("server", [PASSWORD_SERVER, QUESTION_SERVER], ids=["password", "keyboard"])
+def test_password_logs_in(tunnel, through, make_sshd, password_file, server):
+    sshd = make_sshd(**server)
+    path = password_file("open sesame")
+    daemon = tunnel(through(sshd, user="visitor", identityFile=None, passwordFile=path))
+    expect_ping(daemon)
+    assert sshd.login_count() == 1
+    assert "open sesame" not in daemon.log()
+
+
+@pytest.mark.parametrize("server", [PASSWORD_SERVER, QUESTION_SERVER], ids=["password", "keyboard"])
+def test_wrong_password_is_refused(tunnel, through, make_sshd, password_file, server):
+    sshd = make_sshd(**server)
+    path = password_file("open barley")
+    daemon = tunnel(through(sshd, user="visitor", identityFile=None, passwordFile=path))
+    expect_refusal(daemon, "as 'visitor' was refused", "passwordFile")
+    assert "open barley" not in daemon.log()
+
+
+def test_key_is_tried_before_the_password(tunnel, through, make_sshd, ssh_keys, password_file):
+    sshd = make_sshd(**{**PASSWORD_SERVER, "PubkeyAuthentication": "yes"})
+    path = password_file("open sesame")
+    key = ssh_keys["stranger"].path
+    expect_ping(tunnel(through(sshd, user="visitor", identityFile=key, passwordFile=path)))
+    sshd.wait_for_log("accepted password for visitor")
+
+
+def test_server_that_asks_questions_gets_one_session_only(
+    tunnel, through, make_sshd, password_file
+):
+    """Somebody may have to answer each of them; unless the configuration says otherwise."""
+    sshd = make_sshd(**QUESTION_SERVER)
+    path = password_file("open sesame")
+    daemon = tunnel(through(sshd, user="visitor", identityFile=None, passwordFile=path))
+    clients = [daemon.connect() for _ in range(60)]
+    for client in clients:
+        client.ping()
+    for client in clients:
+        client.close()
+    assert attempts_of(daemon) == 1
 
 
 def test_credential_of_systemd_is_a_key(tunnel, through, sshd, ssh_keys, tmp_path):

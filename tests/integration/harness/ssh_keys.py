@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,25 +127,39 @@ class UserKeys:
 class Agent:
     """A private ssh-agent."""
 
-    def __init__(self, directory: Path, *pairs: KeyPair):
+    def __init__(self, directory: Path, *pairs: KeyPair, confirm: str | None = None):
+        """`confirm` is a shell command in the place of the person who is asked at each use."""
         directory.mkdir(parents=True, exist_ok=True)
+        asker = directory / "asker"
+        asker.write_text(f"#!/bin/sh\n{confirm or ''}\n", encoding="ascii")
+        asker.chmod(0o700)
         self.path = str(directory / "agent.sock")
         self._process = subprocess.Popen(
             ["ssh-agent", "-D", "-a", self.path],
+            env={**os.environ, "SSH_ASKPASS": str(asker), "SSH_ASKPASS_REQUIRE": "force"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_for(lambda: os.path.exists(self.path), "the agent's socket is there")
+        wait_for(self._answers, "the agent answers")
         for pair in pairs:
             subprocess.run(
-                ["ssh-add", "-q", str(pair.path)],
+                ["ssh-add", "-q", *(["-c"] if confirm else []), str(pair.path)],
                 env={**os.environ, "SSH_AUTH_SOCK": self.path},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=True,
                 timeout=20 * deadline_scale(),
             )
+
+    def _answers(self) -> bool:
+        # The socket is there before anybody listens.
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(self.path)
+            except OSError:
+                return False
+        return True
 
     def stop(self) -> None:
         """Ends it."""

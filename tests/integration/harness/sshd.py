@@ -57,6 +57,37 @@ def descendants(root: int) -> list[int]:
     return found[1:]
 
 
+_PAM_SERVICE = """auth required pam_unix.so
+account required pam_unix.so
+session required pam_permit.so
+"""
+
+
+def make_accounts(directory: Path, accounts: dict[str, str]) -> tuple[str, ...]:
+    """A prefix that runs a command where these users exist, and nowhere else: in a mount namespace
+    with files of their own."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("needs root, and may not make a mount namespace otherwise")
+    directory.mkdir(parents=True)
+    passwd, shadow = directory / "passwd", directory / "shadow"
+    passwd.write_text(Path("/etc/passwd").read_text(encoding="utf-8"), encoding="utf-8")
+    shadow.write_text("", encoding="ascii")
+    shadow.chmod(0o600)
+    for number, (name, password) in enumerate(accounts.items(), 61000):
+        hashed = subprocess.run(
+            ["openssl", "passwd", "-6", "-stdin"],
+            input=password + "\n", capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+        with open(passwd, "a", encoding="utf-8") as file:
+            file.write(f"{name}:x:{number}:65534::/nonexistent:/bin/sh\n")
+        with open(shadow, "a", encoding="ascii") as file:
+            file.write(f"{name}:{hashed}:19000:0:99999:7:::\n")
+    (directory / "sshd").write_text(_PAM_SERVICE, encoding="ascii")
+    mounts = [(passwd, "/etc/passwd"), (shadow, "/etc/shadow"), (directory / "sshd", "/etc/pam.d/sshd")]
+    binds = " && ".join(f"mount --bind {ours} {theirs}" for ours, theirs in mounts)
+    return ("unshare", "-m", "sh", "-c", f'{binds} && exec "$0" "$@"')
+
+
 class Sshd:
     """One sshd; it listens once constructed. `options` replace or add to its configuration."""
 
@@ -65,8 +96,10 @@ class Sshd:
         directory: Path,
         keys: UserKeys,
         host_keys: tuple[str, ...] = HOST_KEY_TYPES,
+        accounts: dict[str, str] | None = None,
         **options: str,
     ):
+        """`accounts` are users, with their passwords, that only this sshd knows; needs root."""
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.keys = keys
@@ -75,6 +108,7 @@ class Sshd:
         self.host_key_types = host_keys
         self.host_keys: dict[str, KeyPair] = {}
         self.options = options
+        self.prefix = make_accounts(directory / "accounts", accounts) if accounts else ()
         self.config_file = directory / "sshd_config"
         self.log_file = directory / "sshd.log"
         self.authorized_keys = directory / "authorized_keys"
@@ -97,6 +131,11 @@ class Sshd:
             path, "-t", kind, *(("-b", "2048") if kind == "rsa" else ()), comment="host"
         )
         return self.host_keys[kind]
+
+    def authorize(self, *pairs: KeyPair) -> None:
+        """From now on it takes these users' keys only."""
+        text = "".join(f"{pair.public}\n" for pair in pairs)
+        self.authorized_keys.write_text(text, encoding="ascii")
 
     @property
     def known_name(self) -> str:
@@ -142,14 +181,15 @@ class Sshd:
             _SEPARATION_DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
         for _ in range(5):
             self._write_config()
-            command = [find_sshd(), "-D", "-f", str(self.config_file), "-E", str(self.log_file)]
+            program = find_sshd()
+            command = [program, "-D", "-f", str(self.config_file), "-E", str(self.log_file)]
             # Since 9.8, who fails often is shut out for a while: here all come from one address.
             penalties = ["-o", "PerSourcePenalties=no"]
             known = subprocess.run(
-                [*command[:1], "-t", *command[2:], *penalties], capture_output=True, check=False
+                [program, "-t", *command[2:], *penalties], capture_output=True, check=False
             )
             self._process = subprocess.Popen(
-                command + (penalties if known.returncode == 0 else []),
+                [*self.prefix, *command] + (penalties if known.returncode == 0 else []),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,0 +1,21 @@
+#ifndef CACHETUNNEL_SSH_LOGIN_MEMORY_H
+#define CACHETUNNEL_SSH_LOGIN_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What the last login to a bastion has taught the next one: which key was accepted. Beginning with
+ * that saves a round trip for each key before it and one for the question which methods there are,
+ * and attempts, of which servers allow few. All zero at first. Owned by whoever owns the
+ * sessions; written and read by logins only (login.c).
+ */
+struct ssh_login_memory {
+	bool is_set;
+	bool was_by_agent;
+	size_t index;                /* of the key file or the agent's key */
+	int rsa;                     /* enum rsa_signature */
+	bool is_certificate_refused; /* then the key alone is offered */
+};
+
+#endif

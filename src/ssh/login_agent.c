@@ -1,0 +1,202 @@
+#include "ssh/login_internal.h"
+
+#include "base/clock.h"
+#include "ssh/agent.h"
+#include "ssh/credentials.h"
+#include "ssh/host_key.h"
+#include "ssh/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The agent's keys, in its order. */
+
+enum {
+	AGENT_TIMEOUT_S = 25,
+	/* No machine takes that long to sign: a person was asked, or has touched a token. */
+	PERSON_US = 1500 * 1000,
+};
+
+static void
+on_agent_list(void *arg, const struct agent_identity *identities, size_t count,
+	      const struct err *err)
+{
+	struct ssh_login *login = arg;
+
+	login->agent_answer = err == NULL ? AGENT_ANSWERED : AGENT_REFUSED;
+	login->identities = identities;
+	login->identity_count = err == NULL ? count : 0;
+	if (err != NULL)
+		log_write(login->session->request.log, LOG_LEVEL_WARNING, "%s", err->text);
+	ssh_session_go_on_later(login->session);
+}
+
+enum stream_result
+login_list_agent(struct ssh_login *login, struct err *err)
+{
+	const char *path = ssh_credentials_agent(login->credentials);
+
+	switch (login->agent_answer) {
+	case AGENT_IDLE:
+		if (path == NULL) {
+			login_go_to(login, LOGIN_PASSWORD);
+			return STREAM_AGAIN;
+		}
+		login->agent = agent_new(login->session->request.base, path);
+		if (login->agent == NULL) {
+			(void)err_set(err, "out of memory");
+			return STREAM_FAILED;
+		}
+		login->agent_answer = AGENT_ASKED;
+		agent_start_list(login->agent, AGENT_TIMEOUT_S, on_agent_list, login);
+		return STREAM_AGAIN;
+	case AGENT_ASKED:
+		return STREAM_AGAIN;
+	case AGENT_ANSWERED:
+	case AGENT_REFUSED:
+		login_go_to(login, LOGIN_AGENT);
+		return STREAM_AGAIN;
+	}
+	return STREAM_AGAIN;
+}
+
+/* The agent wraps a signature with its algorithm's name; libssh2 adds that itself. */
+static void
+on_agent_signature(void *arg, const unsigned char *signature, size_t length, const struct err *err)
+{
+	struct ssh_login *login = arg;
+	struct wire_span whole = {.bytes = signature, .length = length};
+	struct wire_span name;
+	struct wire_span inner;
+
+	login->agent_answer = AGENT_REFUSED;
+	login->needs_person = clock_now_us() - login->asked_us >= PERSON_US;
+	if (err != NULL) {
+		log_write(login->session->request.log, LOG_LEVEL_WARNING, "%s", err->text);
+	} else if (wire_read_string(&whole, &name) && wire_read_string(&whole, &inner)) {
+		login->signature = malloc(inner.length + 1);
+		if (login->signature != NULL) {
+			memcpy(login->signature, inner.bytes, inner.length);
+			login->signature_length = inner.length;
+			login->agent_answer = AGENT_ANSWERED;
+		}
+	}
+	ssh_session_go_on_later(login->session);
+}
+
+static unsigned
+agent_flags(const struct ssh_login *login)
+{
+	return login->rsa == RSA_SIGNATURE_SHA2_512   ? AGENT_SIGN_RSA_SHA2_512
+	       : login->rsa == RSA_SIGNATURE_SHA2_256 ? AGENT_SIGN_RSA_SHA2_256
+						      : 0;
+}
+
+/* libssh2 asks for a signature by the agent; "again" makes it ask once more later. */
+static int
+sign_by_agent(LIBSSH2_SESSION *ssh ATTR_UNUSED, unsigned char **ret_signature, size_t *ret_length,
+	      const unsigned char *data, size_t length, void **abstract)
+{
+	struct ssh_login *login = *abstract;
+
+	switch (login->agent_answer) {
+	case AGENT_IDLE:
+		login->agent_answer = AGENT_ASKED;
+		login->asked_us = clock_now_us();
+		agent_start_sign(login->agent, login->index, data, length, agent_flags(login),
+				 AGENT_TIMEOUT_S, on_agent_signature, login);
+		return LIBSSH2_ERROR_EAGAIN;
+	case AGENT_ASKED:
+		return LIBSSH2_ERROR_EAGAIN;
+	case AGENT_ANSWERED:
+		*ret_signature = login->signature;
+		*ret_length = login->signature_length;
+		login->signature = NULL;
+		return 0;
+	case AGENT_REFUSED:
+		return -1;
+	}
+	return -1;
+}
+
+/* The key under the name that its signature will have; NULL: no memory, or no key for us. */
+static unsigned char *
+agent_blob(const struct ssh_login *login, const struct agent_identity *identity, size_t *ret_length)
+{
+	static const char *const rsa_names[] = {
+		[RSA_SIGNATURE_SHA2_512] = "rsa-sha2-512",
+		[RSA_SIGNATURE_SHA2_256] = "rsa-sha2-256",
+		[RSA_SIGNATURE_SHA1] = "ssh-rsa",
+	};
+	struct wire_span rest = {.bytes = identity->blob, .length = identity->length};
+	struct wire_span name;
+	struct buffer blob;
+
+	buffer_init(&blob);
+	if (!wire_read_string(&rest, &name))
+		return NULL;
+	bool is_rsa = wire_span_is(&name, "ssh-rsa");
+	if ((is_rsa ? !wire_append_text(&blob, rsa_names[login->rsa])
+		    : !wire_append_string(&blob, name.bytes, name.length)) ||
+	    !buffer_append(&blob, rest.bytes, rest.length)) {
+		buffer_done(&blob);
+		return NULL;
+	}
+	*ret_length = buffer_length(&blob);
+	return blob.data;
+}
+
+/* Hardware-backed keys and certificates have signatures that libssh2 cannot pass on. */
+static bool
+is_usable(const struct agent_identity *identity)
+{
+	struct host_key key = {.blob = identity->blob, .length = identity->length};
+
+	return host_key_type(key) != 0;
+}
+
+static bool
+is_rsa(const struct agent_identity *identity)
+{
+	struct host_key key = {.blob = identity->blob, .length = identity->length};
+
+	return host_key_type(key) == HOST_KEY_RSA;
+}
+
+enum stream_result
+login_try_agent(struct ssh_login *login, struct err *err)
+{
+	enum stream_result result;
+	void *abstract = login;
+
+	while (login->index < login->identity_count && !is_usable(&login->identities[login->index]))
+		login->index++;
+	if (login->index >= login->identity_count) {
+		login_go_to(login, LOGIN_PASSWORD);
+		return STREAM_AGAIN;
+	}
+	const struct agent_identity *identity = &login->identities[login->index];
+	if (login->blob == NULL) {
+		login_note_tried(login, "the agent's", identity->comment);
+		login->blob = agent_blob(login, identity, &login->blob_length);
+		if (login->blob == NULL) {
+			(void)err_set(err, "out of memory");
+			return STREAM_FAILED;
+		}
+	}
+	int answer = libssh2_userauth_publickey(login->session->ssh, login->user, login->blob,
+						login->blob_length, sign_by_agent, &abstract);
+	/* An agent that will not sign with this key may with the next. */
+	if (answer == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED && login->agent_answer == AGENT_REFUSED)
+		answer = LIBSSH2_ERROR_AUTHENTICATION_FAILED;
+	if (!login_is_refused(login, answer, &result, err))
+		return result;
+	login_forget_key(login);
+	if (is_rsa(identity) && login->rsa != RSA_SIGNATURE_SHA1) {
+		login->rsa = RSA_SIGNATURE_SHA1; /* as with a file */
+		return STREAM_AGAIN;
+	}
+	login->rsa = login_first_rsa(login);
+	login->index++;
+	return STREAM_AGAIN;
+}
