@@ -137,6 +137,7 @@ SOURCES := \
 	src/tunnel/dialer.c \
 	src/tunnel/dns.c \
 	src/tunnel/generation.c \
+	src/tunnel/headcount.c \
 	src/tunnel/hold.c \
 	src/tunnel/inbox.c \
 	src/tunnel/listener.c \
@@ -156,7 +157,12 @@ SOURCES := \
 	src/tunnel/worker.c \
 	src/arguments.c \
 	src/daemon.c \
-	src/process.c
+	src/loader.c \
+	src/log_options.c \
+	src/process.c \
+	src/reload.c \
+	src/serving.c \
+	src/signals.c
 
 # sd-daemon where it is installed; the daemon is the same without it, only nobody is told.
 ifeq ($(HAS_SYSTEMD),yes)

@@ -4,7 +4,9 @@
 /* Tells the service manager how we are (sd_notify(3)), where we are built with libsystemd and
  * run under systemd. Otherwise nobody is told, and nothing else changes. */
 
+/* At start, and after a reload. `status` is for people. */
 void notify_ready(const char *status);
+void notify_reloading(void);
 void notify_stopping(void);
 
 /* The library that does it, for --version; a static text. */

@@ -18,6 +18,10 @@ int process_set_limits(void);
 /* `chroot`, `setgid` and `setuid`, in this order; what is not set is left as it is. */
 bool process_confine(const struct global_options *options, struct err *err) ATTR_MUST_CHECK;
 
+/* `path` seen from /, for when the present directory is left. Links are not followed: they may
+ * lead elsewhere later. Returns owned. */
+char *process_absolute_path(const char *path);
+
 /* Whether stderr leads to systemd's journal. */
 bool process_is_stderr_journal(void);
 

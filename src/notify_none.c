@@ -8,6 +8,11 @@ notify_ready(const char *status ATTR_UNUSED)
 }
 
 void
+notify_reloading(void)
+{
+}
+
+void
 notify_stopping(void)
 {
 }

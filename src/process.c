@@ -2,6 +2,7 @@
 
 #include "base/compat.h"
 #include "base/identity.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +53,16 @@ process_confine(const struct global_options *options, struct err *err)
 	if (user == geteuid() && group == getegid())
 		return true;
 	return compat_switch_user(user, group, err);
+}
+
+char *
+process_absolute_path(const char *path)
+{
+	char directory[PATH_MAX];
+
+	if (path[0] == '/' || getcwd(directory, sizeof directory) == NULL)
+		return memory_copy_text(path);
+	return memory_format("%s/%s", directory, path);
 }
 
 bool

@@ -4,6 +4,7 @@
 #include "base/attributes.h"
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /*
@@ -33,16 +34,28 @@ enum { LOG_ID_SIZE = 24, LOG_TEXT_SIZE = 1024 };
 /* Who speaks: the id in brackets, and the least urgent level that is shown. A tunnel has its
  * own; everything else uses log_main. */
 struct log_scope {
-	enum log_level level;
+	atomic_int level; /* enum log_level; a reload changes that of log_main */
 	char id[LOG_ID_SIZE];
 };
 
-extern struct log_scope log_main; /* written before log_start() only */
+extern struct log_scope log_main; /* its id is written before log_start() only */
+
+static inline enum log_level
+log_level_of(const struct log_scope *scope)
+{
+	return (enum log_level)atomic_load_explicit(&scope->level, memory_order_relaxed);
+}
+
+static inline void
+log_set_level(struct log_scope *scope, enum log_level level)
+{
+	atomic_store_explicit(&scope->level, (int)level, memory_order_relaxed);
+}
 
 static inline bool
 log_is_on(const struct log_scope *scope, enum log_level level)
 {
-	return level <= scope->level;
+	return level <= log_level_of(scope);
 }
 
 /* Any thread. Formats nothing when the level is off. */
@@ -59,11 +72,18 @@ void log_write(const struct log_scope *scope, enum log_level level, const char *
 typedef void log_line_cb(void *arg, enum log_level level, const char *text);
 void log_divert(log_line_cb *on_line, void *arg);
 
-/* Opens syslog. `ident` is borrowed until log_stop(); `facility` is syslog.h's. */
+/* Opens syslog, or opens it anew. `facility` is syslog.h's. */
 void log_open_syslog(const char *ident, int facility);
+void log_close_syslog(void);
 
-/* Opens `path` for appending, or emptied first. */
+/* Opens `path` for appending, or emptied first, in place of the file before. On failure that one
+ * stays. The calls for files are the main thread's. */
 bool log_open_file(const char *path, bool overwrite, struct err *err) ATTR_MUST_CHECK;
+void log_close_file(void);
+
+/* Opens the file once more by its path, after somebody has moved it away. The writer thread does
+ * it, and says so. Harmless without a file. */
+void log_reopen_file(void);
 
 /* Starts the writer thread. From here on stderr gets full lines if `to_stderr`, else nothing. */
 bool log_start(bool to_stderr, struct err *err) ATTR_MUST_CHECK;

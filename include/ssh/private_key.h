@@ -52,8 +52,12 @@ struct private_key *private_key_parse(const char *text, size_t length, const cha
 bool private_key_load_certificate(struct private_key *key, const char *path,
 				  struct err *err) ATTR_MUST_CHECK;
 
-/* Wipes and frees it. NULL is fine. */
-void private_key_free(struct private_key *key);
+/* One more who keeps it: each frees it, the last one wipes it. Any thread. Returns `key`. */
+struct private_key *private_key_ref(struct private_key *key);
+void private_key_free(struct private_key *key); /* NULL is fine */
+
+/* Whether both are the same key, with the same certificate or none. */
+bool private_key_is_equal(const struct private_key *key, const struct private_key *other);
 
 /* "ssh-ed25519", "ecdsa-sha2-nistp256", …, "ssh-rsa"; static. */
 const char *private_key_algorithm(const struct private_key *key);

@@ -31,8 +31,11 @@ struct generation_place {
 	size_t worker_count;
 };
 
-/* Takes a reference of `setup`, and makes the resolver follow its options. Returns one owned reference; NULL: no memory. */
-struct generation *generation_new(const struct generation_place *place, struct setup *setup);
+/* Takes a reference of `setup`, and makes the resolver follow its options. The sessions to bastions
+ * that have not changed since `previous` (borrowed; NULL: there is none) are shared with it.
+ * Returns one owned reference; NULL: no memory. */
+struct generation *generation_new(const struct generation_place *place, struct setup *setup,
+				  const struct generation *previous);
 
 /* generation_unref() takes NULL. The last reference frees it: never from inside a callback of its
  * pools or of a stream above them. */

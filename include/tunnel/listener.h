@@ -9,12 +9,18 @@
 
 /*
  * A service's accepting sockets: every address of every `accept`. Opened at start, before
- * privileges are dropped; started later, in the main thread's loop. It decides nothing about a
- * client but whether there is a descriptor for it.
+ * privileges are dropped, or by a reload; started later, in the main thread's loop. It decides
+ * nothing about a client but whether there is a descriptor for it.
  */
 
 struct event_base;
 struct listener;
+struct setup_service;
+
+struct listeners {
+	struct listener **items;
+	size_t count;
+};
 
 /* A client is there: `fd` is taken by the callee. */
 typedef void listener_client_cb(void *arg, const struct service *service, int fd,
@@ -23,14 +29,19 @@ typedef void listener_client_cb(void *arg, const struct service *service, int fd
 /* Whether one more client may be accepted now; while not, accepting pauses. */
 typedef bool listener_room_cb(void *arg);
 
-/* Binds and listens; `service` is borrowed. Returns owned; NULL with the errors in `report`.
- * May block, on the lookup of a name in `accept`. */
-struct listener *listener_open(const struct service *service, struct report *report);
+/* Binds and listens, but for addresses that one of `before` (borrowed until the take-over; NULL:
+ * none) listens on: there the same socket goes on. `service` is borrowed. Returns owned; NULL with the
+ * errors in `report`, and then nothing has changed for `before`. */
+struct listener *listener_open(const struct setup_service *service, const struct listeners *before,
+			       struct report *report);
 
 /* Starts accepting in `base` (borrowed). */
 bool listener_start(struct listener *listener, struct event_base *base,
 		    listener_client_cb *on_client, listener_room_cb *has_room,
 		    void *arg) ATTR_MUST_CHECK;
+
+/* What it shares with those before becomes its own: they are closed next. */
+void listener_take_over(struct listener *listener);
 
 /* Stops accepting, closes, and removes unix sockets. NULL is fine. */
 void listener_close(struct listener *listener);

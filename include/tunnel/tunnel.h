@@ -20,6 +20,9 @@ struct worker_client;
 struct tunnel *tunnel_start(struct worker *worker, struct generation *generation,
 			    const struct worker_client *client);
 
+/* Closes a client for which there is no memory, and takes its reference. */
+void tunnel_turn_away(const struct worker_client *client);
+
 /* Frees what is no longer needed, which may be the tunnel itself: true if it is gone. */
 bool tunnel_tidy(struct tunnel *tunnel);
 

@@ -45,6 +45,10 @@ void worker_post(struct worker *worker, struct message *message);
 /* Logs in to those of its bastions that say so (`eager`). */
 void worker_warm_up(struct worker *worker);
 
+/* Serves clients that come later by `setup`, of which it takes a reference of its own; those who
+ * are there stay with theirs. Without memory it happens with the first such client. */
+void worker_renew(struct worker *worker, struct setup *setup);
+
 /* How many clients it has, those in its inbox included. */
 int worker_load(const struct worker *worker);
 

@@ -31,12 +31,15 @@ struct log_line {
 
 struct log_scope log_main = {.level = LOG_LEVEL_NOTICE, .id = "ui"};
 
+enum { FILE_STAYS = -2 };
+
 static struct {
 	log_line_cb *on_line; /* instead of all that follows; NULL: nobody */
 	void *on_line_arg;
 	bool to_stderr;
-	bool to_syslog;
-	int file; /* -1: none */
+	atomic_bool to_syslog;
+	char *ident; /* owned; syslog borrows it */
+	int file;    /* -1: none; the writer thread's once it runs */
 
 	bool is_started;
 	pthread_t thread;
@@ -45,10 +48,15 @@ static struct {
 	struct list queue;
 	unsigned queued;
 	unsigned long dropped;
+	int next_file; /* to write to from now on; -1: none; FILE_STAYS */
+	char *path;    /* owned; of the file; NULL: none */
+	bool is_overwriting;
+	bool must_reopen;
 	bool is_stopping;
 	bool is_finished;
 } logger = {
 	.file = -1,
+	.next_file = FILE_STAYS,
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER,
 	.queue = {&logger.queue, &logger.queue},
@@ -73,10 +81,16 @@ write_all(int fd, const char *text, size_t length)
 	}
 }
 
+static bool
+is_to_syslog(void)
+{
+	return atomic_load_explicit(&logger.to_syslog, memory_order_relaxed);
+}
+
 static void
 write_line(time_t when, enum log_level level, const char *text)
 {
-	if (logger.to_syslog)
+	if (is_to_syslog())
 		syslog((int)level, "%s", text);
 	if (!logger.to_stderr && logger.file < 0)
 		return;
@@ -102,49 +116,120 @@ write_startup_line(enum log_level level, const char *text)
 	(void)fprintf(stderr, "[%c] %s\n", marks[level], text);
 }
 
-/* Takes everything queued; waits while there is nothing. False at the end. */
-static bool
-take_queue(struct list *ret_lines, unsigned long *ret_dropped)
-{
-	bool has_more = true;
+/* What there is to do for the writer. */
+struct log_work {
+	struct list lines;
+	unsigned long dropped;
+	int next_file;     /* after the lines; FILE_STAYS */
+	char *reopen_path; /* owned; NULL: need not be reopened */
+	bool is_overwriting;
+};
 
-	list_init(ret_lines);
+static bool
+is_work_waiting(void)
+{
+	return !list_is_empty(&logger.queue) || logger.next_file != FILE_STAYS ||
+	       logger.must_reopen;
+}
+
+/* Takes everything there is to do; waits while there is nothing. False at the end. */
+static bool
+take_work(struct log_work *ret_work)
+{
+	*ret_work = (struct log_work){0};
+	list_init(&ret_work->lines);
 	(void)pthread_mutex_lock(&logger.mutex);
-	while (list_is_empty(&logger.queue) && !logger.is_stopping)
+	while (!is_work_waiting() && !logger.is_stopping)
 		(void)pthread_cond_wait(&logger.changed, &logger.mutex);
-	has_more = !list_is_empty(&logger.queue);
+	bool has_work = is_work_waiting();
 	while (!list_is_empty(&logger.queue)) {
 		struct list *link = logger.queue.next;
 		list_remove(link);
-		list_append(ret_lines, link);
+		list_append(&ret_work->lines, link);
 	}
-	*ret_dropped = logger.dropped;
+	ret_work->dropped = logger.dropped;
+	ret_work->next_file = logger.next_file;
+	if (logger.must_reopen && logger.path != NULL)
+		ret_work->reopen_path = strdup(logger.path);
+	ret_work->is_overwriting = logger.is_overwriting;
 	logger.queued = 0;
 	logger.dropped = 0;
+	logger.next_file = FILE_STAYS;
+	logger.must_reopen = false;
 	(void)pthread_mutex_unlock(&logger.mutex);
-	return has_more;
+	return has_work;
+}
+
+static int
+open_log(const char *path, bool overwrite)
+{
+	int mode = overwrite ? O_TRUNC : O_APPEND;
+
+	return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | mode, 0640);
+}
+
+static void
+switch_file(int file)
+{
+	if (logger.file >= 0)
+		(void)close(logger.file);
+	logger.file = file;
+}
+
+static void write_own_line(enum log_level level, const char *format, ...) ATTR_PRINTF(2, 3);
+
+/* A line about the log itself. */
+static void
+write_own_line(enum log_level level, const char *format, ...)
+{
+	char text[LOG_TEXT_SIZE];
+	char line[LOG_TEXT_SIZE + 16];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	(void)snprintf(line, sizeof line, "LOG%d[log]: %s", (int)level, text);
+	write_line(time(NULL), level, line);
+}
+
+static void
+reopen(const char *path, bool overwrite)
+{
+	int file = open_log(path, overwrite);
+	char reason[128] = "";
+
+	if (file >= 0) {
+		switch_file(file);
+		return;
+	}
+	(void)strerror_r(errno, reason, sizeof reason);
+	write_own_line(LOG_LEVEL_ERROR,
+		       "cannot open the log file '%s' again: %s; it goes on in the old one", path,
+		       reason);
 }
 
 static void *
 run_writer(void *unused ATTR_UNUSED)
 {
-	struct list lines;
-	unsigned long dropped;
+	struct log_work work;
 
-	while (take_queue(&lines, &dropped)) {
-		while (!list_is_empty(&lines)) {
-			struct log_line *line = LIST_ITEM(lines.next, struct log_line, link);
+	while (take_work(&work)) {
+		while (!list_is_empty(&work.lines)) {
+			struct log_line *line = LIST_ITEM(work.lines.next, struct log_line, link);
 			write_line(line->when, line->level, line->text);
 			list_remove(&line->link);
 			free(line);
 		}
-		if (dropped > 0) {
-			char text[96];
-			(void)snprintf(text, sizeof text,
-				       "LOG4[log]: %lu line(s) lost: the log is read too slowly",
-				       dropped);
-			write_line(time(NULL), LOG_LEVEL_WARNING, text);
-		}
+		if (work.dropped > 0)
+			write_own_line(LOG_LEVEL_WARNING,
+				       "%lu line(s) lost: the log is read too slowly",
+				       work.dropped);
+		if (work.next_file != FILE_STAYS)
+			switch_file(work.next_file);
+		if (work.reopen_path != NULL)
+			reopen(work.reopen_path, work.is_overwriting);
+		free(work.reopen_path);
 	}
 
 	(void)pthread_mutex_lock(&logger.mutex);
@@ -200,7 +285,7 @@ log_write(const struct log_scope *scope, enum log_level level, const char *forma
 		return;
 	}
 	write_startup_line(level, text);
-	if (logger.to_syslog)
+	if (is_to_syslog())
 		syslog((int)level, "%s", line);
 }
 
@@ -214,19 +299,63 @@ log_divert(log_line_cb *on_line, void *arg)
 void
 log_open_syslog(const char *ident, int facility)
 {
-	openlog(ident, LOG_NDELAY | LOG_PID, facility);
-	logger.to_syslog = true;
+	char *before = logger.ident;
+
+	logger.ident = strdup(ident);
+	openlog(logger.ident, LOG_NDELAY | LOG_PID, facility);
+	free(before); /* openlog() waits for whoever writes by it */
+	atomic_store_explicit(&logger.to_syslog, true, memory_order_relaxed);
+}
+
+void
+log_close_syslog(void)
+{
+	atomic_store_explicit(&logger.to_syslog, false, memory_order_relaxed);
+}
+
+/* Takes `file`, which is opened by `path`. */
+static void
+use_file(int file, const char *path, bool overwrite)
+{
+	(void)pthread_mutex_lock(&logger.mutex);
+	free(logger.path);
+	logger.path = path != NULL ? strdup(path) : NULL;
+	logger.is_overwriting = overwrite;
+	if (!logger.is_started) {
+		switch_file(file);
+	} else {
+		if (logger.next_file >= 0)
+			(void)close(logger.next_file);
+		logger.next_file = file;
+		(void)pthread_cond_signal(&logger.changed);
+	}
+	(void)pthread_mutex_unlock(&logger.mutex);
 }
 
 bool
 log_open_file(const char *path, bool overwrite, struct err *err)
 {
-	int mode = overwrite ? O_TRUNC : O_APPEND;
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | mode, 0640);
-	if (fd < 0)
+	int file = open_log(path, overwrite);
+
+	if (file < 0)
 		return err_set_errno(err, errno, "cannot open the log file '%s'", path);
-	logger.file = fd;
+	use_file(file, path, overwrite);
 	return true;
+}
+
+void
+log_close_file(void)
+{
+	use_file(-1, NULL, false);
+}
+
+void
+log_reopen_file(void)
+{
+	(void)pthread_mutex_lock(&logger.mutex);
+	logger.must_reopen = true;
+	(void)pthread_cond_signal(&logger.changed);
+	(void)pthread_mutex_unlock(&logger.mutex);
 }
 
 bool

@@ -50,7 +50,7 @@ load(const char *path, struct doctor_report *report)
 	struct report *found = report_new();
 	uint64_t began_us = clock_now_us();
 	struct config *config = config_load(path, found);
-	struct setup *setup = config != NULL ? setup_new(config, found) : NULL;
+	struct setup *setup = config != NULL ? setup_new(config, NULL, found) : NULL;
 	char text[DOCTOR_TEXT_SIZE];
 
 	config_unref(config);

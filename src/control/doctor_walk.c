@@ -319,7 +319,7 @@ doctor_walker_new(struct setup *setup, struct doctor_report *report, struct err 
 		.observer = &walker->observer,
 		.worker_count = 1,
 	};
-	walker->generation = generation_new(&place, setup);
+	walker->generation = generation_new(&place, setup, NULL);
 	if (walker->generation != NULL)
 		return walker;
 fail:

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SECRET_SIZE = 1024, ASK_TIMES = 3 };
@@ -96,9 +97,41 @@ unlock_by_asking(const char *path, enum private_key_failure *failure, struct err
 	return key;
 }
 
+/* The key of the same file, unlocked before. */
+static struct private_key *
+find_unlocked(const struct ssh_credentials *previous, const char *path)
+{
+	struct stat status;
+
+	if (previous == NULL || stat(path, &status) != 0)
+		return NULL;
+	for (size_t i = 0; i < previous->count; i++) {
+		const struct ssh_identity *identity = &previous->identities[i];
+		if (strcmp(identity->path, path) == 0 && identity->inode == status.st_ino &&
+		    identity->changed_at == status.st_mtime)
+			return private_key_ref(identity->key);
+	}
+	return NULL;
+}
+
+static void
+keep_identity(struct ssh_credentials *credentials, const char *path, struct private_key *key)
+{
+	struct ssh_identity identity = {.path = path, .key = key};
+	struct stat status;
+
+	if (stat(path, &status) == 0) {
+		identity.inode = status.st_ino;
+		identity.changed_at = status.st_mtime;
+	}
+	credentials->identities = memory_grow(credentials->identities, credentials->count + 1,
+					      sizeof *credentials->identities);
+	credentials->identities[credentials->count++] = identity;
+}
+
 static void
 add_identity(struct ssh_credentials *credentials, const struct text_item *file,
-	     const char *passphrase, struct report *report)
+	     const char *passphrase, const struct ssh_credentials_help *help, struct report *report)
 {
 	enum private_key_failure failure = PRIVATE_KEY_FAILED;
 	bool is_default = file->at.file == NULL;
@@ -106,15 +139,19 @@ add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 	struct err err;
 	struct private_key *key = private_key_load(file->text, passphrase, &failure, &err);
 
-	if (key == NULL && failure == PRIVATE_KEY_NEEDS_PASSPHRASE && !may_be_in_agent)
-		key = unlock_by_asking(file->text, &failure, &err);
+	if (key == NULL && failure == PRIVATE_KEY_NEEDS_PASSPHRASE && !may_be_in_agent) {
+		key = find_unlocked(help->previous, file->text);
+		if (key != NULL) {
+			/* Others sign with it, so its certificate stays the one it has. */
+			keep_identity(credentials, file->text, key);
+			return;
+		}
+		if (help->may_ask)
+			key = unlock_by_asking(file->text, &failure, &err);
+	}
 	if (key != NULL) {
 		add_certificate(credentials, file, key, report);
-		credentials->identities = memory_grow(credentials->identities,
-						      credentials->count + 1,
-						      sizeof *credentials->identities);
-		credentials->identities[credentials->count++] =
-			(struct ssh_identity){.path = file->text, .key = key};
+		keep_identity(credentials, file->text, key);
 		return;
 	}
 	/* A default file that is not there, or that an agent is to unlock, is nobody's mistake. */
@@ -154,7 +191,8 @@ check_known_hosts(const struct bastion *bastion, struct report *report)
 }
 
 struct ssh_credentials *
-ssh_credentials_load(const struct bastion *bastion, struct report *report)
+ssh_credentials_load(const struct bastion *bastion, const struct ssh_credentials_help *help,
+		     struct report *report)
 {
 	const struct bastion_options *options = &bastion->options;
 	struct ssh_credentials *credentials = memory_zero(sizeof *credentials);
@@ -165,7 +203,8 @@ ssh_credentials_load(const struct bastion *bastion, struct report *report)
 	credentials->password = read_secret(bastion, "passwordFile", options->password_file,
 					    report);
 	for (size_t i = 0; i < options->identity_file.count; i++)
-		add_identity(credentials, &options->identity_file.items[i], passphrase, report);
+		add_identity(credentials, &options->identity_file.items[i], passphrase, help,
+			     report);
 	free_secret(passphrase);
 	check_known_hosts(bastion, report);
 	if (credentials->count == 0 && credentials->password == NULL &&
@@ -188,6 +227,28 @@ ssh_credentials_free(struct ssh_credentials *credentials)
 	free_secret(credentials->password);
 	free(credentials->user);
 	free(credentials);
+}
+
+static bool
+is_same_text(const char *text, const char *other)
+{
+	return text == NULL || other == NULL ? text == other : strcmp(text, other) == 0;
+}
+
+bool
+ssh_credentials_are_equal(const struct ssh_credentials *credentials,
+			  const struct ssh_credentials *other)
+{
+	if (!is_same_text(credentials->user, other->user) ||
+	    !is_same_text(credentials->password, other->password) ||
+	    !is_same_text(ssh_credentials_agent(credentials), ssh_credentials_agent(other)) ||
+	    credentials->count != other->count)
+		return false;
+	for (size_t i = 0; i < credentials->count; i++) {
+		if (!private_key_is_equal(credentials->identities[i].key, other->identities[i].key))
+			return false;
+	}
+	return true;
 }
 
 size_t

@@ -11,6 +11,7 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@ enum { FILE_SIZE_MAX = 64 * 1024, HASH_SIZE = 32, FINGERPRINT_SIZE = 64 };
 static const char openssh_label[] = "OPENSSH PRIVATE KEY";
 
 struct private_key {
+	atomic_int references;
 	EVP_PKEY *pkey;
 	const struct key_kind *kind;
 	struct buffer public_fields; /* the public key without the algorithm's name */
@@ -203,6 +205,7 @@ adopt(EVP_PKEY *pkey, struct err *err)
 		(void)err_set(err, "out of memory");
 		return NULL;
 	}
+	atomic_init(&key->references, 1);
 	key->pkey = pkey;
 	key->kind = key_kind_of_pkey(pkey, err);
 	bool is_usable = key->kind != NULL && key_kind_check(key->kind, pkey, err);
@@ -320,10 +323,34 @@ private_key_load_certificate(struct private_key *key, const char *path, struct e
 	return true;
 }
 
+struct private_key *
+private_key_ref(struct private_key *key)
+{
+	(void)atomic_fetch_add_explicit(&key->references, 1, memory_order_relaxed);
+	return key;
+}
+
+static bool
+is_same_content(const struct buffer *buffer, const struct buffer *other)
+{
+	size_t length = buffer_length(buffer);
+
+	return buffer_length(other) == length &&
+	       (length == 0 || memcmp(buffer_head(buffer), buffer_head(other), length) == 0);
+}
+
+bool
+private_key_is_equal(const struct private_key *key, const struct private_key *other)
+{
+	return key->kind == other->kind &&
+	       is_same_content(&key->public_fields, &other->public_fields) &&
+	       is_same_content(&key->certificate, &other->certificate);
+}
+
 void
 private_key_free(struct private_key *key)
 {
-	if (key == NULL)
+	if (key == NULL || atomic_fetch_sub_explicit(&key->references, 1, memory_order_acq_rel) > 1)
 		return;
 	EVP_PKEY_free(key->pkey); /* wipes it */
 	buffer_done(&key->public_fields);

@@ -106,16 +106,35 @@ generation_find_owner(const struct service *service, size_t count, size_t *ret_i
 	return true;
 }
 
-/* Makes the pool of a bastion, and first those that it goes through. */
+/* The pool of the same bastion in the generation before; NULL: none. */
+static struct session_pool *
+find_pool(const struct generation *generation, const struct generation *previous,
+	  const struct bastion *bastion)
+{
+	if (previous == NULL)
+		return NULL;
+	const struct bastion *same = setup_find_same_bastion(generation->setup, previous->setup,
+							     bastion);
+	return same != NULL ? previous->pools[same->index] : NULL;
+}
+
+/* Makes the pool of a bastion, and first those that it goes through; or shares it. */
 static bool
-make_pool(struct generation *generation, const struct bastion *bastion)
+make_pool(struct generation *generation, const struct generation *previous,
+	  const struct bastion *bastion)
 {
 	struct session_pool **pools = generation->pools;
+	struct session_pool *shared = NULL;
 
 	if (pools[bastion->index] != NULL)
 		return true;
-	if (bastion->via != NULL && !make_pool(generation, bastion->via))
+	if (bastion->via != NULL && !make_pool(generation, previous, bastion->via))
 		return false;
+	shared = find_pool(generation, previous, bastion);
+	if (shared != NULL) {
+		pools[bastion->index] = session_pool_ref(shared);
+		return true;
+	}
 	const struct session_pool_request request = {
 		.base = generation->place.base,
 		.resolver = generation->place.resolver,
@@ -129,7 +148,7 @@ make_pool(struct generation *generation, const struct bastion *bastion)
 }
 
 static bool
-make_pools(struct generation *generation)
+make_pools(struct generation *generation, const struct generation *previous)
 {
 	const struct config *config = setup_config(generation->setup);
 	const struct generation_place *place = &generation->place;
@@ -139,14 +158,15 @@ make_pools(struct generation *generation)
 		return false;
 	for (size_t i = 0; i < config->bastion_count; i++) {
 		if (owner_of(config->bastions[i], place->worker_count) == place->worker_index &&
-		    !make_pool(generation, config->bastions[i]))
+		    !make_pool(generation, previous, config->bastions[i]))
 			return false;
 	}
 	return true;
 }
 
 struct generation *
-generation_new(const struct generation_place *place, struct setup *setup)
+generation_new(const struct generation_place *place, struct setup *setup,
+	       const struct generation *previous)
 {
 	struct generation *generation = calloc(1, sizeof *generation);
 
@@ -156,7 +176,7 @@ generation_new(const struct generation_place *place, struct setup *setup)
 	generation->place = *place;
 	generation->setup = setup_ref(setup);
 	resolver_configure(place->resolver, &setup_config(setup)->global);
-	if (make_services(generation) && make_pools(generation))
+	if (make_services(generation) && make_pools(generation, previous))
 		return generation;
 	generation_unref(generation);
 	return NULL;

@@ -3,13 +3,13 @@
 #include "base/compat.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/text.h"
+#include "tunnel/setup.h"
 #include "tunnel/socket_setup.h"
 #include "tunnel/unix_socket.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <netdb.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,9 +22,14 @@ enum {
 
 struct accepting_socket {
 	struct listener *listener;
-	int fd;                 /* owned; -1: closed */
+	int fd;                          /* owned */
+	struct sockaddr_storage address; /* where it listens */
+	socklen_t length;
 	char *unlink_path;      /* owned; of a unix socket; else NULL */
 	struct event *readable; /* owned; NULL before the start */
+
+	/* The one that it is a duplicate of, and takes over from at the start; NULL: none. */
+	struct accepting_socket *predecessor; /* borrowed */
 };
 
 struct listener {
@@ -60,16 +65,49 @@ report_bind(struct report *report, const struct address *address, const char *na
 	report_add(report, REPORT_ERROR, address->at, "%s%s", err.text, advice);
 }
 
-static void
-add_socket(struct listener *listener, int fd, const char *unlink_path)
+static struct accepting_socket *
+add_socket(struct listener *listener, int fd, const struct sockaddr *address, socklen_t length,
+	   const char *unlink_path)
 {
 	listener->sockets = memory_grow(listener->sockets, listener->count + 1,
 					sizeof *listener->sockets);
-	listener->sockets[listener->count++] = (struct accepting_socket){
+	struct accepting_socket *socket = &listener->sockets[listener->count++];
+	*socket = (struct accepting_socket){
 		.listener = listener,
 		.fd = fd,
+		.length = length,
 		.unlink_path = memory_copy_text(unlink_path),
 	};
+	memcpy(&socket->address, address, length);
+	return socket;
+}
+
+static struct accepting_socket *
+find_socket(struct listener *listener, const struct sockaddr *address, socklen_t length)
+{
+	for (size_t i = 0; i < listener->count; i++) {
+		struct accepting_socket *socket = &listener->sockets[i];
+		if (socket->length == length && memcmp(&socket->address, address, length) == 0)
+			return socket;
+	}
+	return NULL;
+}
+
+/* Where one of the listeners before listens on this address already, the same socket goes on: the
+ * kernel's queue of clients stays, and at no instant is one refused. */
+static bool
+keep_socket(struct listener *listener, const struct listeners *before,
+	    const struct sockaddr *address, socklen_t length, const char *unlink_path)
+{
+	struct accepting_socket *found = NULL;
+
+	for (size_t i = 0; i < before->count && found == NULL; i++)
+		found = find_socket(before->items[i], address, length);
+	int fd = found != NULL ? fcntl(found->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd < 0)
+		return false;
+	add_socket(listener, fd, address, length, unlink_path)->predecessor = found;
+	return true;
 }
 
 /* Opens one socket. Returns errno's value, 0 when it listens. */
@@ -97,12 +135,13 @@ open_socket(struct listener *listener, const struct sockaddr *address, socklen_t
 	if (error != 0)
 		(void)close(fd);
 	else
-		add_socket(listener, fd, NULL);
+		(void)add_socket(listener, fd, address, length, NULL);
 	return error;
 }
 
 static void
-open_unix(struct listener *listener, const struct address *address, struct report *report)
+open_unix(struct listener *listener, const struct address *address, const struct listeners *before,
+	  struct report *report)
 {
 	const struct service_options *options = &listener->service->options;
 	const struct unix_socket_access access = {
@@ -110,64 +149,49 @@ open_unix(struct listener *listener, const struct address *address, struct repor
 		.group = options->setgid,
 		.mode = options->socket_mode,
 	};
+	struct sockaddr_storage storage;
+	const struct sockaddr *local = (const struct sockaddr *)&storage;
+	socklen_t length;
 	struct err err;
-	int fd = unix_socket_listen(address->path, &access, BACKLOG, &err);
+	int fd = -1;
 
+	if (socket_unix_address(address->path, &storage, &length, &err)) {
+		if (keep_socket(listener, before, local, length, address->path))
+			return;
+		fd = unix_socket_listen(address->path, &access, BACKLOG, &err);
+	}
 	if (fd >= 0)
-		add_socket(listener, fd, address->path);
+		(void)add_socket(listener, fd, local, length, address->path);
 	else
 		report_add(report, REPORT_ERROR, address->at, "%s", err.text);
-}
-
-/* A name that stands in /etc/hosts twice has the same address twice. */
-static bool
-is_repeated(const struct addrinfo *found, const struct addrinfo *item)
-{
-	for (; found != item; found = found->ai_next) {
-		if (found->ai_addrlen == item->ai_addrlen &&
-		    memcmp(found->ai_addr, item->ai_addr, item->ai_addrlen) == 0)
-			return true;
-	}
-	return false;
 }
 
 /* Every address of the name is bound. One that this machine cannot have (IPv6 switched off) is
  * passed over while another one works; a port that is taken is an error always, because a client
  * would meet whoever took it. */
 static void
-open_inet(struct listener *listener, const struct address *address, struct report *report)
+open_inet(struct listener *listener, const struct address *address, const struct resolved *resolved,
+	  const struct listeners *before, struct report *report)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-	size_t before = listener->count;
+	size_t count_before = listener->count;
 	int last_error = 0;
 	char name[SOCKET_NAME_SIZE];
 	struct err err = {{0}};
 
-	/* Loopback needs no lookup: no host at all means just that (RFC 3493, 6.1). */
-	bool is_loopback = text_equal_nocase(address_host(address), "localhost");
-	int failure = getaddrinfo(is_loopback ? NULL : address->host, address->port, &hints,
-				  &found);
-	if (failure != 0) {
-		report_add(report, REPORT_ERROR, address->at, "cannot look up accept = %s: %s",
-			   address_format(address, name, sizeof name), gai_strerror(failure));
-		return;
-	}
-	for (const struct addrinfo *item = found; item != NULL; item = item->ai_next) {
-		if (is_repeated(found, item))
+	for (size_t i = 0; i < resolved->count; i++) {
+		const struct sockaddr_storage *storage = &resolved->items[i].storage;
+		socklen_t length = resolved->items[i].length;
+		if (keep_socket(listener, before, (const struct sockaddr *)storage, length, NULL))
 			continue;
-		int error = open_socket(listener, item->ai_addr, item->ai_addrlen, &err);
+		int error = open_socket(listener, (const struct sockaddr *)storage, length, &err);
 		last_error = error != 0 ? error : last_error;
 		if (!is_port_taken(error))
 			continue;
-		struct sockaddr_storage storage = {0};
-		memcpy(&storage, item->ai_addr, item->ai_addrlen);
-		report_bind(report, address,
-			    socket_name(&storage, item->ai_addrlen, name, sizeof name), error);
+		report_bind(report, address, socket_name(storage, length, name, sizeof name),
+			    error);
 		break;
 	}
-	freeaddrinfo(found);
-	if (listener->count > before || is_port_taken(last_error))
+	if (listener->count > count_before || is_port_taken(last_error))
 		return;
 	if (err.text[0] != '\0')
 		report_add(report, REPORT_ERROR, address->at, "%s", err.text);
@@ -177,18 +201,22 @@ open_inet(struct listener *listener, const struct address *address, struct repor
 }
 
 struct listener *
-listener_open(const struct service *service, struct report *report)
+listener_open(const struct setup_service *service, const struct listeners *before,
+	      struct report *report)
 {
+	static const struct listeners none;
 	size_t errors_before = report_count(report, REPORT_ERROR);
 	struct listener *listener = memory_zero(sizeof *listener);
+	const struct address_list *accepts = &service->service->options.accept;
 
-	listener->service = service;
-	for (size_t i = 0; i < service->options.accept.count; i++) {
-		const struct address *address = &service->options.accept.items[i];
+	listener->service = service->service;
+	before = before != NULL ? before : &none;
+	for (size_t i = 0; i < accepts->count; i++) {
+		const struct address *address = &accepts->items[i];
 		if (address_is_unix(address))
-			open_unix(listener, address, report);
+			open_unix(listener, address, before, report);
 		else
-			open_inet(listener, address, report);
+			open_inet(listener, address, &service->accepts[i], before, report);
 	}
 	if (report_count(report, REPORT_ERROR) == errors_before)
 		return listener;
@@ -329,6 +357,33 @@ listener_start(struct listener *listener, struct event_base *base, listener_clie
 	return true;
 }
 
+/* `socket = a:…` may say something else now. */
+static void
+apply_options(const struct listener *listener, const struct accepting_socket *socket)
+{
+	struct err err;
+
+	if (!socket_setup(socket->fd, socket->address.ss_family, SOCKET_SIDE_ACCEPT,
+			  &listener->service->options.socket, &err))
+		log_write(&log_main, LOG_LEVEL_WARNING, "Service [%s]: %s", listener->service->name,
+			  err.text);
+}
+
+void
+listener_take_over(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->count; i++) {
+		struct accepting_socket *socket = &listener->sockets[i];
+		if (socket->predecessor == NULL)
+			continue;
+		apply_options(listener, socket);
+		/* The file is ours to remove from now on. */
+		free(socket->predecessor->unlink_path);
+		socket->predecessor->unlink_path = NULL;
+		socket->predecessor = NULL;
+	}
+}
+
 void
 listener_close(struct listener *listener)
 {
@@ -341,7 +396,8 @@ listener_close(struct listener *listener)
 		if (socket->readable != NULL)
 			event_free(socket->readable);
 		(void)close(socket->fd);
-		if (socket->unlink_path != NULL)
+		/* A duplicate that has not taken over leaves the file to the other. */
+		if (socket->unlink_path != NULL && socket->predecessor == NULL)
 			(void)unlink(socket->unlink_path);
 		free(socket->unlink_path);
 	}

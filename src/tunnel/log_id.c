@@ -30,8 +30,8 @@ log_id_begin(struct log_scope *scope, const struct service_options *options)
 {
 	static atomic_ulong sequence;
 
-	scope->level = options->debug.is_set ? (enum log_level)options->debug.level
-					     : log_main.level;
+	log_set_level(scope, options->debug.is_set ? (enum log_level)options->debug.level
+						   : log_level_of(&log_main));
 	switch ((enum log_id_kind)options->log_id) {
 	case LOG_ID_SEQUENTIAL:
 		(void)snprintf(scope->id, sizeof scope->id, "%lu",

@@ -389,9 +389,10 @@ session_pool_new(const struct session_pool_request *request)
 	(void)setup_ref(request->setup);
 	if (request->via != NULL)
 		(void)session_pool_ref(request->via);
-	pool->log = log_main;
-	if (request->bastion->options.debug.is_set)
-		pool->log.level = (enum log_level)request->bastion->options.debug.level;
+	(void)snprintf(pool->log.id, sizeof pool->log.id, "%s", log_main.id);
+	log_set_level(&pool->log, request->bastion->options.debug.is_set
+					  ? (enum log_level)request->bastion->options.debug.level
+					  : log_level_of(&log_main));
 	list_init(&pool->sessions);
 	list_init(&pool->waiting);
 	(void)event_assign(&pool->turn, request->base, -1, 0, on_turn, pool);

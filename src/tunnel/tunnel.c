@@ -378,6 +378,15 @@ start_search(struct tunnel *tunnel)
 	return tunnel->search != NULL;
 }
 
+void
+tunnel_turn_away(const struct worker_client *client)
+{
+	(void)close(client->fd);
+	setup_release(client->setup, client->service_index);
+	setup_unref(client->setup);
+	log_write(&log_main, LOG_LEVEL_ERROR, "a client was turned away: out of memory");
+}
+
 /* Takes the client's descriptor and reference into a tunnel; NULL, with both let go, when there
  * is no memory. */
 static struct tunnel *
@@ -386,9 +395,7 @@ adopt(struct worker *worker, struct generation *generation, const struct worker_
 	struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 
 	if (tunnel == NULL) {
-		(void)close(client->fd);
-		setup_release(client->setup, client->service_index);
-		setup_unref(client->setup);
+		tunnel_turn_away(client);
 		return NULL;
 	}
 	assert(client->setup == generation_setup(generation));
@@ -429,7 +436,9 @@ tunnel_start(struct worker *worker, struct generation *generation,
 	struct tunnel *tunnel = adopt(worker, generation, client);
 	struct err err = {{0}};
 
-	if (tunnel == NULL || tunnel->client == NULL) {
+	if (tunnel == NULL)
+		return NULL;
+	if (tunnel->client == NULL) {
 		(void)err_set(&err, "out of memory");
 		goto fail;
 	}
@@ -447,8 +456,7 @@ tunnel_start(struct worker *worker, struct generation *generation,
 	return tunnel;
 fail:
 	log_write(&log_main, LOG_LEVEL_ERROR, "a client was turned away: %s", err.text);
-	if (tunnel != NULL)
-		free_tunnel(tunnel);
+	free_tunnel(tunnel);
 	return NULL;
 }
 

@@ -20,6 +20,8 @@ enum { SCRATCH_SIZE = 64 * 1024 };
 struct worker {
 	pthread_t thread;
 	bool is_running;
+	size_t index; /* which of how many */
+	size_t count;
 	atomic_int load;     /* clients in the inbox and tunnels */
 	struct inbox *inbox; /* owned; the only part that other threads touch */
 
@@ -37,6 +39,12 @@ struct worker {
 struct client_message {
 	struct message message; /* first, so that the two can be cast */
 	struct worker_client client;
+};
+
+/* What new clients are served by from now on. */
+struct setup_message {
+	struct message message; /* first, so that the two can be cast */
+	struct setup *setup;    /* one reference */
 };
 
 static struct tunnel *
@@ -57,13 +65,50 @@ drop_load(struct worker *worker)
 	(void)atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
 }
 
+/* Makes the generation of `setup` the present one. False: no memory, and nothing is changed. */
+static bool
+renew(struct worker *worker, struct setup *setup)
+{
+	const struct generation_place place = {
+		.base = worker->base,
+		.resolver = worker->resolver,
+		.worker_index = worker->index,
+		.worker_count = worker->count,
+	};
+	struct generation *fresh = generation_new(&place, setup, worker->generation);
+
+	if (fresh == NULL)
+		return false;
+	generation_unref(worker->generation);
+	worker->generation = fresh;
+	return true;
+}
+
+static void
+receive_setup(struct message *message, void *receiver)
+{
+	struct setup_message *received = (struct setup_message *)(void *)message;
+	struct worker *worker = receiver;
+
+	if (renew(worker, received->setup))
+		generation_warm_up(worker->generation);
+	setup_unref(received->setup);
+	free(received);
+}
+
 static void
 receive_client(struct message *message, void *receiver)
 {
 	struct client_message *received = (struct client_message *)(void *)message;
+	const struct worker_client *client = &received->client;
 	struct worker *worker = receiver;
-	struct tunnel *tunnel = tunnel_start(worker, worker->generation, &received->client);
+	struct tunnel *tunnel = NULL;
 
+	/* If memory ran out when this setup came, there may be some now. */
+	if (generation_setup(worker->generation) == client->setup || renew(worker, client->setup))
+		tunnel = tunnel_start(worker, worker->generation, client);
+	else
+		tunnel_turn_away(client);
 	if (tunnel != NULL)
 		list_append(&worker->tunnels, &slot_of(tunnel)->all);
 	else
@@ -164,20 +209,6 @@ make_loop(struct worker *worker)
 	return worker->resolver != NULL && worker->tidy != NULL && worker->inbox != NULL;
 }
 
-static bool
-make_generation(struct worker *worker, struct setup *setup, size_t index, size_t count)
-{
-	const struct generation_place place = {
-		.base = worker->base,
-		.resolver = worker->resolver,
-		.worker_index = index,
-		.worker_count = count,
-	};
-
-	worker->generation = generation_new(&place, setup);
-	return worker->generation != NULL;
-}
-
 struct worker *
 worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
 {
@@ -188,10 +219,11 @@ worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
 	atomic_init(&worker->load, 0);
 	list_init(&worker->tunnels);
 	list_init(&worker->to_tidy);
+	worker->index = index;
+	worker->count = count;
 	worker->scratch.size = SCRATCH_SIZE;
 	worker->scratch.bytes = malloc(SCRATCH_SIZE);
-	if (worker->scratch.bytes == NULL || !make_loop(worker) ||
-	    !make_generation(worker, setup, index, count))
+	if (worker->scratch.bytes == NULL || !make_loop(worker) || !renew(worker, setup))
 		goto no_memory;
 	if (start_thread(worker, err))
 		return worker;
@@ -234,6 +266,18 @@ tell(struct worker *worker, message_receive_cb *receive)
 	message->receive = receive;
 	worker_post(worker, message);
 	return true;
+}
+
+void
+worker_renew(struct worker *worker, struct setup *setup)
+{
+	struct setup_message *message = calloc(1, sizeof *message);
+
+	if (message == NULL)
+		return;
+	message->message.receive = receive_setup;
+	message->setup = setup_ref(setup);
+	worker_post(worker, &message->message);
 }
 
 int

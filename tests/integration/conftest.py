@@ -20,6 +20,7 @@ from harness.process import become_subreaper
 from harness.redis_server import RedisServer
 from harness.ssh_keys import Agent, UserKeys
 from harness.sshd import ALL_HOST_KEY_TYPES, Sshd, login_user
+from harness.supervisor import Supervisor
 from harness.waiting import is_sanitised, wait_for
 
 TIMEOUT_S = 60
@@ -228,6 +229,17 @@ def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
         except AssertionError as error:
             errors.append(str(error))
     assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def supervisor(tmp_path) -> Iterator[Supervisor]:
+    """What a service manager would be; skips the test where the daemon cannot tell it anything."""
+    linked = subprocess.run(["ldd", binary_path()], capture_output=True, text=True, check=False)
+    if "libsystemd" not in linked.stdout:
+        pytest.skip("built without libsystemd")
+    made = Supervisor(tmp_path / "notify.sock")
+    yield made
+    made.close()
 
 
 @pytest.fixture

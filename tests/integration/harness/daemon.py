@@ -121,16 +121,17 @@ class Daemon:
 
     # Starting
 
-    def render(self) -> str:
+    def render(self, keep_ports: bool = False) -> str:
         """The configuration file's text, with a fresh port for each service that wants one."""
         lines = _lines(self.globals)
         for bastion in self.bastions:
             lines += ["", f"[bastion {bastion.name}]", *_lines(bastion.options)]
-        taken = {service.port for service in self.services if service.accept}
+        taken = {service.port for service in self.services if service.accept or keep_ports}
         for service in self.services:
             accept = service.accept
             if accept is None:
-                service.port = free_port(taken)
+                if not keep_ports or not service.port:
+                    service.port = free_port(taken)
                 taken.add(service.port)
                 accept = [f"127.0.0.1:{service.port}"]
             lines += ["", f"[{service.name}]", "client = yes"]
@@ -271,6 +272,22 @@ class Daemon:
             return None
 
         return wait_for(found, f"log line {pattern!r}", timeout)
+
+    def rewrite(self, *services: Service, text: str | None = None) -> None:
+        """Puts another configuration file in the place of the present one, at once. Services that
+        have a port keep it."""
+        self.services = list(services) or self.services
+        draft = self.config_file.with_suffix(".new")
+        draft.write_text(self.render(keep_ports=True) if text is None else text, encoding="utf-8")
+        draft.rename(self.config_file)
+
+    def reload(self, *services: Service, text: str | None = None, fails: bool = False) -> None:
+        """Rewrites the file, and has it read; returns when that is done as expected."""
+        expected = "Nothing was changed by the reload" if fails else r"\]: Reloaded /"
+        seen = len(re.findall(expected, self.log()))
+        self.rewrite(*services, text=text)
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_for_log(expected, count=seen + 1, timeout=20)
 
     # Stopping
 

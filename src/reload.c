@@ -1,0 +1,219 @@
+#include "reload.h"
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "loader.h"
+#include "log_options.h"
+#include "notify.h"
+#include "serving.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Somebody who waits for a reload. */
+struct wish {
+	struct list link; /* in reload->now or reload->later */
+	reload_done_cb *on_done;
+	void *arg;
+};
+
+struct reload {
+	struct reload_request request;
+	struct loader *loader; /* owned; NULL: nothing is under way */
+	struct list now;       /* who waits for what is under way */
+	struct list later;     /* who asked since it began */
+	const char *refusal;   /* static; NULL: reloads are welcome */
+};
+
+struct reload *
+reload_new(const struct reload_request *request)
+{
+	struct reload *reload = memory_zero(sizeof *reload);
+
+	reload->request = *request;
+	list_init(&reload->now);
+	list_init(&reload->later);
+	if (request->path == NULL)
+		reload->refusal = "the configuration was read from a descriptor (-fd), and there "
+				  "is no file to read again";
+	return reload;
+}
+
+static void
+answer(struct list *wishes, bool is_applied, const struct report *report)
+{
+	while (!list_is_empty(wishes)) {
+		struct wish *wish = LIST_ITEM(wishes->next, struct wish, link);
+		list_remove(&wish->link);
+		if (wish->on_done != NULL)
+			wish->on_done(wish->arg, is_applied, report);
+		free(wish);
+	}
+}
+
+static bool
+has_service(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->service_count; i++) {
+		if (strcmp(config->services[i]->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+log_coming_and_going(const struct config *before, const struct config *after)
+{
+	for (size_t i = 0; i < after->service_count; i++) {
+		if (!has_service(before, after->services[i]->name))
+			serving_log_service(after->services[i]);
+	}
+	for (size_t i = 0; i < before->service_count; i++) {
+		if (!has_service(after, before->services[i]->name))
+			log_write(&log_main, LOG_LEVEL_NOTICE,
+				  "Service [%s] is gone: it accepts nobody any more",
+				  before->services[i]->name);
+	}
+}
+
+/* What differs and cannot: it is used once, at start. */
+static void
+report_what_stays(const struct config *in_force, const struct config *config, struct report *report)
+{
+	for (size_t i = 0; i < global_options_table.count; i++) {
+		const struct option_row *row = &global_options_table.rows[i];
+		if (row->treatment != OPTION_HONOURED || (row->flags & OPTION_RELOADABLE) != 0 ||
+		    option_is_equal(row, &in_force->global, &config->global))
+			continue;
+		report_add(
+			report, REPORT_WARNING, config_option_at(config, row->name),
+			"'%s' stays as it was at the start: a reload cannot change it, a restart "
+			"can",
+			row->name);
+	}
+}
+
+/* Serves by `setup`, or changes nothing. */
+static bool
+apply(struct reload *reload, struct setup *setup, struct report *report)
+{
+	struct serving *serving = reload->request.serving;
+	const struct config *after = setup_config(setup);
+	const struct config *before = setup_config(serving_setup(serving));
+	struct err err;
+
+	report_what_stays(reload->request.in_force, after, report);
+	if (!serving_prepare(serving, setup, report))
+		return false;
+	if (!log_options_change(&before->global, &after->global, &err)) {
+		serving_forget(serving);
+		report_add(report, REPORT_ERROR, config_option_at(after, "output"), "%s", err.text);
+		return false;
+	}
+	log_coming_and_going(before, after);
+	serving_switch(serving);
+	return true;
+}
+
+static void
+tell_manager(const struct reload *reload, bool is_applied)
+{
+	char status[SERVING_TEXT_SIZE];
+	char text[SERVING_TEXT_SIZE + 80];
+
+	(void)snprintf(text, sizeof text, "%s%s",
+		       serving_describe(reload->request.serving, status, sizeof status),
+		       is_applied ? "" : "; the last reload has failed, see the log");
+	notify_ready(text);
+}
+
+static bool begin(struct reload *reload);
+
+static void
+on_loaded(void *arg, struct setup *setup, struct report *report)
+{
+	struct reload *reload = arg;
+	bool is_applied = false;
+
+	loader_free(reload->loader);
+	reload->loader = NULL;
+	if (reload->refusal != NULL)
+		report_add(report, REPORT_ERROR, (struct location){0}, "%s", reload->refusal);
+	else if (setup != NULL)
+		is_applied = apply(reload, setup, report);
+	log_options_tell(report, REPORT_ERROR, REPORT_NOTE);
+	if (is_applied)
+		log_write(&log_main, LOG_LEVEL_NOTICE, "Reloaded %s: %zu service(s)",
+			  reload->request.path, setup_config(setup)->service_count);
+	else
+		log_write(&log_main, LOG_LEVEL_ERROR,
+			  "Nothing was changed by the reload: %s has %zu error(s)",
+			  reload->request.path, report_count(report, REPORT_ERROR));
+	setup_unref(setup);
+	tell_manager(reload, is_applied);
+	answer(&reload->now, is_applied, report);
+	if (!list_is_empty(&reload->later) && (reload->refusal != NULL || !begin(reload)))
+		answer(&reload->later, false, report);
+	report_free(report);
+}
+
+/* Reads the file, for all who wait so far. False: no memory. */
+static bool
+begin(struct reload *reload)
+{
+	const struct reload_request *request = &reload->request;
+
+	notify_reloading();
+	reload->loader = loader_start(request->path, serving_setup(request->serving),
+				      request->inbox, on_loaded, reload);
+	if (reload->loader == NULL) {
+		tell_manager(reload, false);
+		return false;
+	}
+	while (!list_is_empty(&reload->later)) {
+		struct list *link = reload->later.next;
+		list_remove(link);
+		list_append(&reload->now, link);
+	}
+	return true;
+}
+
+bool
+reload_start(struct reload *reload, reload_done_cb *on_done, void *arg, struct err *err)
+{
+	struct wish *wish;
+
+	if (reload->refusal != NULL)
+		return err_set(err, "cannot reload: %s", reload->refusal);
+	wish = memory_zero(sizeof *wish);
+	wish->on_done = on_done;
+	wish->arg = arg;
+	list_append(&reload->later, &wish->link);
+	if (reload->loader != NULL || begin(reload))
+		return true;
+	list_remove(&wish->link);
+	free(wish);
+	return err_set(err, "cannot reload: out of memory or threads");
+}
+
+void
+reload_refuse(struct reload *reload, const char *why)
+{
+	reload->refusal = why;
+}
+
+void
+reload_free(struct reload *reload)
+{
+	if (reload == NULL)
+		return;
+	struct report *report = report_new();
+	loader_free(reload->loader);
+	report_add(report, REPORT_ERROR, (struct location){0}, "the daemon has ended");
+	answer(&reload->now, false, report);
+	answer(&reload->later, false, report);
+	report_free(report);
+	free(reload);
+}

@@ -1,0 +1,73 @@
+"""Reload with bastions: sessions go on where nothing has changed, and only there."""
+
+from __future__ import annotations
+
+from harness.waiting import wait_for
+
+
+def test_sessions_to_an_unchanged_bastion_go_on(tunnel, make_sshd, through):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    with daemon.connect() as client:
+        client.ping()
+        for _ in range(3):
+            daemon.reload()
+            with daemon.connect() as other:
+                other.ping()
+        client.ping()
+    assert server.login_count() == 1
+
+
+def test_changed_bastion_gets_new_sessions_and_the_old_ones_go_in_the_end(
+    tunnel, make_sshd, through
+):
+    server = make_sshd()
+    daemon = tunnel(through(server))
+    with daemon.connect() as old:
+        old.ping()
+        daemon.bastions = [through(server, aliveInterval=7)]
+        daemon.reload()
+        with daemon.connect() as new:
+            new.ping()
+        old.ping()
+        assert server.login_count() == 2
+        assert len(server.session_pids()) == 2
+    wait_for(lambda: len(server.session_pids()) == 1, "the old session ends")
+    with daemon.connect() as client:
+        client.ping()
+    assert server.login_count() == 2
+
+
+def test_key_that_has_changed_on_disk_is_a_new_login(
+    tunnel, make_sshd, through, ssh_keys, tmp_path
+):
+    server = make_sshd()
+    key = tmp_path / "key"
+    ssh_keys["ed25519"].copy(key)
+    daemon = tunnel(through(server, identityFile=key))
+    with daemon.connect() as client:
+        client.ping()
+    ssh_keys["ecdsa"].copy(key)
+    daemon.reload()
+    with daemon.connect() as client:
+        client.ping()
+    assert server.login_count() == 2
+
+
+def test_chain_is_kept_as_a_whole(tunnel, make_sshd, through):
+    first, second = make_sshd(), make_sshd()
+    daemon = tunnel(through(second, "second", via="first"), through(first, "first"))
+    with daemon.connect() as client:
+        client.ping()
+    daemon.reload()
+    with daemon.connect() as client:
+        client.ping()
+    assert (first.login_count(), second.login_count()) == (1, 1)
+    daemon.bastions = [
+        through(second, "second", via="first"),
+        through(first, "first", aliveInterval=7),
+    ]
+    daemon.reload()
+    with daemon.connect() as client:
+        client.ping()
+    assert (first.login_count(), second.login_count()) == (2, 2)
