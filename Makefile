@@ -151,6 +151,7 @@ SOURCES := \
 	src/tunnel/session_pool.c \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \
+	src/tunnel/spread.c \
 	src/tunnel/tunnel.c \
 	src/tunnel/unix_socket.c \
 	src/tunnel/watch.c \

@@ -25,6 +25,9 @@ struct service {
 	/* What to hop through on the way to the endpoint, of the same configuration; NULL: none. */
 	const struct bastion *bastion;
 
+	/* Whose endpoints stand in where none of its own can be reached; NULL: none. */
+	const struct service *fallback;
+
 	/* For each row of service_options_table, the line that set it last; file NULL: default. */
 	struct location *set_at;
 };

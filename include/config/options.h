@@ -117,6 +117,7 @@ struct service_options {
 	int role;        /* enum role */
 	int dns_watch_s; /* look where a primary's name leads at least so often; 0: never */
 	int errors;      /* enum errors_choice */
+	char *fallback;  /* another service's name, whose endpoints stand in; NULL: none */
 	char *bastion;   /* as written; struct service has what it means; NULL: none */
 	char *local;     /* numeric source address or a name for one; NULL: the system's choice */
 	int max_clients; /* 0: no limit of its own */
@@ -156,6 +157,7 @@ struct service_options {
 	int timeout_busy_s;    /* handshake */
 	int timeout_idle_s;    /* 0: never */
 	int timeout_close_s;   /* 0: do not wait */
+	int timeout_dead_s;    /* of a server's silence; 0: as long as the system waits */
 	int timeout_hold_s;    /* for a client whose endpoint is being looked for; 0: no time */
 	int timeout_move_s;    /* for outstanding replies of a primary that is one no more */
 	bool reset;

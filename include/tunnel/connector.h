@@ -15,12 +15,17 @@
 struct event_base;
 struct connector;
 
+/* An address has failed, and others are still tried, or not. */
+typedef void connector_failed_cb(void *arg, const struct resolved_address *address);
+
 struct connector_request {
-	struct event_base *base;                         /* borrowed */
-	int timeout_s;                                   /* for each address; 0: for ever */
+	struct event_base *base; /* borrowed */
+	int timeout_s;           /* for each address; 0: for ever */
+	int dead_s; /* give up a peer that is silent for so long; 0: the system's time */
 	const struct socket_option_list *socket_options; /* `r:` ones; borrowed */
 	const struct resolved *addresses;                /* copied; at least one */
-	const struct resolved *source; /* address to connect from, borrowed; NULL: any */
+	const struct resolved *source;  /* address to connect from, borrowed; NULL: any */
+	connector_failed_cb *on_failed; /* NULL: nobody cares */
 };
 
 /* The race is over, its handle is gone. `fd` (taken by the callee) is connected to `address`

@@ -17,6 +17,7 @@
 struct event_base;
 struct session_pool;
 struct step_observer;
+struct spread;
 struct tls_sessions;
 struct watch;
 struct dial;
@@ -29,6 +30,8 @@ struct dial_request {
 	struct session_pool *pool;            /* of the bastion to hop through; NULL: none */
 	struct watch *const *watches;         /* of the endpoints: what they know to be demoted is
 					       * left out; NULL: nothing is */
+	struct spread *spread;                /* of the service's addresses; NULL: take them in
+					       * the order in which they come */
 	bool is_anew;                         /* look up again, do not use what is known */
 	size_t first_endpoint;                /* where to begin; then in order, all of them once */
 	bool is_only_first;                   /* no other endpoint is tried after that */
@@ -37,9 +40,10 @@ struct dial_request {
 };
 
 struct dial_outcome {
-	struct stream *stream;           /* owned by whoever is told */
-	const struct address *endpoint;  /* borrowed from the service */
-	char name[SOCKET_NAME_SIZE];     /* the address that was reached */
+	const struct setup_service *service; /* that was dialled; borrowed */
+	struct stream *stream;               /* owned by whoever is told */
+	const struct address *endpoint;      /* borrowed from the service */
+	char name[SOCKET_NAME_SIZE];         /* the address that was reached */
 	struct resolved_address address; /* the same; length 0: not known, as through a bastion */
 	bool is_tls;
 };

@@ -19,6 +19,7 @@ struct hold;
 struct resolver;
 struct session_pool;
 struct step_observer;
+struct spread;
 struct tls_sessions;
 struct watch;
 
@@ -64,6 +65,9 @@ struct session_pool *generation_session_pool(const struct generation *generation
 
 /* For each of the service's endpoints one, where `role = primary`; else NULL. */
 struct watch *const *generation_watches(const struct generation *generation, size_t service_index);
+
+/* How the service's tunnels are spread, where `role = replica`; else NULL. */
+struct spread *generation_spread(const struct generation *generation, size_t service_index);
 
 /* Where the service's clients wait. */
 struct hold *generation_hold(const struct generation *generation, size_t service_index);

@@ -16,8 +16,10 @@ enum { SOCKET_NAME_SIZE = 128 };
 
 /* Applies the options of this side to `fd`, whose address family is `family`. Our defaults are
  * TCP_NODELAY and keepalive for connections, SO_REUSEADDR for listeners; a unix socket has none.
+ * A peer that is silent for `dead_s` seconds although we have asked, or sent something, is given up;
+ * 0: after two minutes, or the system's time.
  * False when the system refuses an option of the configuration. */
-bool socket_setup(int fd, int family, enum socket_side side,
+bool socket_setup(int fd, int family, enum socket_side side, int dead_s,
 		  const struct socket_option_list *options, struct err *err) ATTR_MUST_CHECK;
 
 /* Writes "127.0.0.1:6379", "[::1]:6379" or "/path"; "unix socket" for a nameless one.

@@ -441,6 +441,42 @@ check_accepts(const struct config *config, struct report *report)
 	free(all);
 }
 
+static struct service *
+find_service(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->service_count; i++) {
+		if (strcmp(config->services[i]->name, name) == 0)
+			return config->services[i];
+	}
+	return NULL;
+}
+
+/* A service's fallback is another service, and reached the same way, by the same worker. */
+static void
+settle_fallbacks(const struct config *config, struct report *report)
+{
+	for (size_t i = 0; i < config->service_count; i++) {
+		struct service *service = config->services[i];
+		const char *name = service->options.fallback;
+		if (name == NULL || text_equal_nocase(name, "none"))
+			continue;
+		const struct service *other = find_service(config, name);
+		struct location at = service_option_at(service, "fallback");
+		if (other == NULL || other == service)
+			report_add(report, REPORT_ERROR, at,
+				   "'fallback' of service '%.80s' must be another service; there "
+				   "is no [%.80s]",
+				   service->name, name);
+		else if (other->bastion != service->bastion)
+			report_add(report, REPORT_ERROR, at,
+				   "'fallback' of service '%.80s' must go through the same "
+				   "bastion; [%.80s] does not",
+				   service->name, name);
+		else
+			service->fallback = other;
+	}
+}
+
 void
 validate_services(const struct config *config, struct report *report)
 {
@@ -450,4 +486,5 @@ validate_services(const struct config *config, struct report *report)
 			   "'connect'");
 	check_names(config, report);
 	check_accepts(config, report);
+	settle_fallbacks(config, report);
 }

@@ -76,7 +76,7 @@ try_to_bind(const struct service *service, const struct addrinfo *address, struc
 	if (fd < 0)
 		return errno;
 	err->text[0] = '\0';
-	if (!socket_setup(fd, address->ai_family, SOCKET_SIDE_ACCEPT, &service->options.socket,
+	if (!socket_setup(fd, address->ai_family, SOCKET_SIDE_ACCEPT, 0, &service->options.socket,
 			  err))
 		error = EINVAL;
 	if (address->ai_family == AF_INET6)

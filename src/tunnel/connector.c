@@ -162,7 +162,7 @@ open_socket(struct attempt *attempt)
 		return false;
 	}
 	connector->running++;
-	if (!socket_setup(attempt->fd, family, SOCKET_SIDE_REMOTE,
+	if (!socket_setup(attempt->fd, family, SOCKET_SIDE_REMOTE, connector->request.dead_s,
 			  connector->request.socket_options, &connector->err))
 		return false;
 	if (!bind_source(attempt))
@@ -177,6 +177,16 @@ open_socket(struct attempt *attempt)
 }
 
 static void begin_next(struct connector *connector);
+
+static void
+give_up(struct attempt *attempt)
+{
+	struct connector *connector = attempt->connector;
+
+	close_attempt(attempt);
+	if (connector->request.on_failed != NULL)
+		connector->request.on_failed(connector->arg, attempt->address);
+}
 
 static void
 on_progress(evutil_socket_t fd, short what, void *arg)
@@ -194,7 +204,7 @@ on_progress(evutil_socket_t fd, short what, void *arg)
 	} else {
 		explain(attempt, error);
 	}
-	close_attempt(attempt);
+	give_up(attempt);
 	begin_next(connector);
 }
 
@@ -210,7 +220,7 @@ begin_next(struct connector *connector)
 		attempt->connector = connector;
 		attempt->address = &connector->addresses.items[connector->begun++];
 		if (!open_socket(attempt)) {
-			close_attempt(attempt);
+			give_up(attempt);
 			continue;
 		}
 		(void)event_assign(&attempt->progress, connector->request.base, attempt->fd,

@@ -6,6 +6,7 @@
 #include "tunnel/connector.h"
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
+#include "tunnel/spread.h"
 #include "tunnel/step.h"
 #include "tunnel/watch.h"
 
@@ -98,6 +99,8 @@ end(struct dial *dial, const struct err *err)
 {
 	char endpoint[SOCKET_NAME_SIZE];
 
+	bool was_securing = dial->state == DIAL_SECURING;
+
 	(void)event_del(&dial->timer);
 	set_state(dial, DIAL_ENDED);
 	if (err == NULL) {
@@ -106,6 +109,8 @@ end(struct dial *dial, const struct err *err)
 		dial->on_done(dial->arg, &dial->outcome, NULL);
 		return;
 	}
+	if (was_securing && dial->request.spread != NULL)
+		spread_note_failure(dial->request.spread, &dial->outcome.address);
 	if (err != &dial->err)
 		dial->err = *err;
 	if (dial->outcome.endpoint != NULL)
@@ -229,12 +234,22 @@ hop_to(struct dial *dial, const struct address *endpoint)
 }
 
 static void
+on_address_failed(void *arg, const struct resolved_address *address)
+{
+	struct dial *dial = arg;
+
+	spread_note_failure(dial->request.spread, address);
+}
+
+static void
 connect_to(struct dial *dial, const struct resolved *addresses)
 {
 	const struct resolved *source = &dial->request.service->source;
 	const struct connector_request request = {
 		.base = dial->request.base,
 		.timeout_s = options_of(dial)->timeout_connect_s,
+		.dead_s = options_of(dial)->timeout_dead_s,
+		.on_failed = dial->request.spread != NULL ? on_address_failed : NULL,
 		.socket_options = &options_of(dial)->socket,
 		.addresses = addresses,
 		.source = source->count > 0 ? source : NULL,
@@ -259,6 +274,8 @@ choose_address(struct dial *dial, const struct resolved *resolved)
 
 	if (dial->request.watches != NULL)
 		watch_leave_out_demoted(dial->request.watches[index], &left);
+	if (dial->request.spread != NULL)
+		spread_arrange(dial->request.spread, &left);
 	if (left.count > 0) {
 		connect_to(dial, &left);
 		return;
@@ -361,6 +378,7 @@ dial_start(const struct dial_request *request, dial_done_cb *on_done, void *arg)
 	if (dial == NULL)
 		return NULL;
 	dial->request = *request;
+	dial->outcome.service = request->service;
 	dial->on_done = on_done;
 	dial->arg = arg;
 	(void)event_assign(&dial->timer, request->base, -1, 0, on_timer, dial);

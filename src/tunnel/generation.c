@@ -4,6 +4,7 @@
 #include "tunnel/hold.h"
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
+#include "tunnel/spread.h"
 #include "tunnel/watch.h"
 
 #include <openssl/rand.h>
@@ -13,6 +14,7 @@ struct generation_service {
 	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
 	size_t next_endpoint;          /* for failover = rr */
 	struct hold *hold;             /* owned */
+	struct spread *spread;         /* owned; NULL where the role is another */
 	struct watch **watches;        /* owned, for each endpoint; NULL where nobody watches */
 };
 
@@ -79,7 +81,10 @@ make_services(struct generation *generation)
 				options->connect.count, (size_t)options->session_cache_size,
 				options->session_cache_timeout_s);
 		generation->services[i].hold = hold_new(generation->place.base);
+		if (options->role == ROLE_REPLICA)
+			generation->services[i].spread = spread_new();
 		if (generation->services[i].hold == NULL ||
+		    (options->role == ROLE_REPLICA && generation->services[i].spread == NULL) ||
 		    (options->role == ROLE_PRIMARY &&
 		     !make_watches(generation, service->service, &generation->services[i])))
 			return false;
@@ -200,6 +205,7 @@ generation_unref(struct generation *generation)
 	for (size_t i = 0; generation->services != NULL && i < config->service_count; i++) {
 		tls_sessions_free(generation->services[i].sessions);
 		hold_free(generation->services[i].hold);
+		spread_free(generation->services[i].spread);
 		free_watches(config->services[i], &generation->services[i]);
 	}
 	free(generation->pools);
@@ -244,6 +250,12 @@ struct watch *const *
 generation_watches(const struct generation *generation, size_t service_index)
 {
 	return generation->services[service_index].watches;
+}
+
+struct spread *
+generation_spread(const struct generation *generation, size_t service_index)
+{
+	return generation->services[service_index].spread;
 }
 
 struct hold *

@@ -120,7 +120,7 @@ open_socket(struct listener *listener, const struct sockaddr *address, socklen_t
 
 	if (fd < 0)
 		return errno;
-	if (!socket_setup(fd, address->sa_family, SOCKET_SIDE_ACCEPT,
+	if (!socket_setup(fd, address->sa_family, SOCKET_SIDE_ACCEPT, 0,
 			  &listener->service->options.socket, err)) {
 		(void)close(fd);
 		return EINVAL;
@@ -363,7 +363,7 @@ apply_options(const struct listener *listener, const struct accepting_socket *so
 {
 	struct err err;
 
-	if (!socket_setup(socket->fd, socket->address.ss_family, SOCKET_SIDE_ACCEPT,
+	if (!socket_setup(socket->fd, socket->address.ss_family, SOCKET_SIDE_ACCEPT, 0,
 			  &listener->service->options.socket, &err))
 		log_write(&log_main, LOG_LEVEL_WARNING, "Service [%s]: %s", listener->service->name,
 			  err.text);

@@ -33,9 +33,10 @@ struct search {
 	struct dial *spent;      /* owned; one that has ended, in whose callback we may be */
 	struct event kick;       /* starts a dial, outside of everybody's stack */
 	struct hold_seat seat;
-	bool has_failed;          /* at least once */
-	bool takes_stale_answers; /* a server that refuses writes is better than none */
-	struct err err;           /* of the last dial */
+	const struct setup_service *target; /* whom to dial: our own service, or its fallback */
+	bool has_failed;                    /* at least once */
+	bool takes_stale_answers;           /* a server that refuses writes is better than none */
+	struct err err;                     /* of the last dial */
 };
 
 static void
@@ -96,16 +97,31 @@ dial_soon(struct search *search)
 static void
 on_failed(struct search *search, const struct err *err)
 {
-	search->err = *err;
-	if (may_pass(err->kind) && park(search)) {
+	const struct setup_service *own = search->request.service;
+	const struct service *fallback = own->service->fallback;
+
+	/* The fallback's own failure says less than the first one. */
+	if (search->target == own)
+		search->err = *err;
+	if (search->target == own && fallback != NULL && may_pass(err->kind)) {
+		search->target = setup_get_service(generation_setup(search->request.generation),
+						   fallback->index);
+		log_write(search->request.log, LOG_LEVEL_WARNING,
+			  "Service [%s]: %s; falling back to [%s]", own->service->name, err->text,
+			  fallback->name);
+		dial_soon(search);
+		return;
+	}
+	search->target = own;
+	if (may_pass(search->err.kind) && park(search)) {
 		if (!search->has_failed)
 			log_write(search->request.log, LOG_LEVEL_WARNING,
 				  "Service [%s]: %s; the client is held for up to %d s "
 				  "(TIMEOUThold)",
-				  search->request.service->service->name, err->text,
+				  own->service->name, search->err.text,
 				  options_of(search)->timeout_hold_s);
 		search->has_failed = true;
-	} else if (err->kind == ERR_NAME_STALE && !search->takes_stale_answers) {
+	} else if (search->err.kind == ERR_NAME_STALE && !search->takes_stale_answers) {
 		search->takes_stale_answers = true;
 		dial_soon(search);
 	} else {
@@ -131,16 +147,17 @@ static void
 start_dial(struct search *search)
 {
 	struct generation *generation = search->request.generation;
-	size_t index = search->request.service->service->index;
+	size_t index = search->target->service->index;
 	const struct dial_request request = {
 		.base = generation_place(generation)->base,
 		.resolver = generation_place(generation)->resolver,
-		.service = search->request.service,
+		.service = search->target,
 		.sessions = generation_tls_sessions(generation, index),
 		.pool = generation_session_pool(generation, index),
 		.first_endpoint = generation_first_endpoint(generation, index),
 		.watches = search->takes_stale_answers ? NULL
 						       : generation_watches(generation, index),
+		.spread = generation_spread(generation, index),
 		.is_anew = search->has_failed,
 		.log = search->request.log,
 	};
@@ -205,6 +222,7 @@ search_start(const struct search_request *request, dial_done_cb *on_done, void *
 	if (search == NULL)
 		return NULL;
 	search->request = *request;
+	search->target = request->service;
 	search->on_done = on_done;
 	search->arg = arg;
 	(void)event_assign(&search->kick, generation_place(request->generation)->base, -1, 0,

@@ -14,6 +14,9 @@
  * after 350 s at the earliest, so these probes also keep quiet tunnels alive. */
 enum { KEEPALIVE_IDLE_S = 60, KEEPALIVE_INTERVAL_S = 15, KEEPALIVE_COUNT = 4 };
 
+/* With TIMEOUTdead: a third of it without a byte, then a question each third. */
+enum { DEAD_PARTS = 3 };
+
 static void
 set_number(int fd, int level, int option, int value)
 {
@@ -24,26 +27,32 @@ set_number(int fd, int level, int option, int value)
 /* An accepted socket inherits all this from its listener, on Linux and on the BSDs, which saves
  * every client five system calls. */
 static void
-set_defaults(int fd, enum socket_side side)
+set_defaults(int fd, enum socket_side side, int dead_s)
 {
+	int part_s = dead_s > DEAD_PARTS ? dead_s / DEAD_PARTS : 1;
+
 	if (side == SOCKET_SIDE_LOCAL)
 		return;
 	if (side == SOCKET_SIDE_ACCEPT)
 		set_number(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	set_number(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set_number(fd, IPPROTO_TCP, COMPAT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-	set_number(fd, IPPROTO_TCP, COMPAT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-	set_number(fd, IPPROTO_TCP, COMPAT_TCP_KEEPCNT, KEEPALIVE_COUNT);
+	set_number(fd, IPPROTO_TCP, COMPAT_TCP_KEEPIDLE, dead_s > 0 ? part_s : KEEPALIVE_IDLE_S);
+	set_number(fd, IPPROTO_TCP, COMPAT_TCP_KEEPINTVL,
+		   dead_s > 0 ? part_s : KEEPALIVE_INTERVAL_S);
+	set_number(fd, IPPROTO_TCP, COMPAT_TCP_KEEPCNT,
+		   dead_s > 0 ? DEAD_PARTS - 1 : KEEPALIVE_COUNT);
+	if (dead_s > 0)
+		compat_set_user_timeout(fd, dead_s);
 }
 
 bool
-socket_setup(int fd, int family, enum socket_side side, const struct socket_option_list *options,
-	     struct err *err)
+socket_setup(int fd, int family, enum socket_side side, int dead_s,
+	     const struct socket_option_list *options, struct err *err)
 {
 	if (family == AF_UNIX)
 		return true; /* the options are those of internet sockets */
-	set_defaults(fd, side);
+	set_defaults(fd, side, dead_s);
 	for (size_t i = 0; i < options->count; i++) {
 		const struct socket_option *item = &options->items[i];
 		if (item->side != side)

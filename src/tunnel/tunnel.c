@@ -11,6 +11,7 @@
 #include "tunnel/relay.h"
 #include "tunnel/search.h"
 #include "tunnel/socket_setup.h"
+#include "tunnel/spread.h"
 #include "tunnel/worker.h"
 
 #include <assert.h>
@@ -42,13 +43,14 @@ struct tunnel {
 	struct log_scope log;
 	enum tunnel_state state; /* written by set_state() only */
 
-	struct stream *client; /* owned */
-	struct search *search; /* owned; while dialling, and until tidied */
-	struct stream *server; /* owned; from the end of the search on */
-	struct relay *relay;   /* owned; borrows the two streams */
-	struct mover *mover;   /* owned; NULL where nobody minds that the server moves */
-	struct buffer early;   /* what the client said while we were dialling */
-	bool is_inspected;     /* the client's first bytes have been looked at */
+	struct stream *client;      /* owned */
+	struct search *search;      /* owned; while dialling, and until tidied */
+	struct stream *server;      /* owned; from the end of the search on */
+	struct relay *relay;        /* owned; borrows the two streams */
+	struct spread_place *place; /* borrowed; where the service's tunnels are spread */
+	struct mover *mover;        /* owned; NULL where nobody minds that the server moves */
+	struct buffer early;        /* what the client said while we were dialling */
+	bool is_inspected;          /* the client's first bytes have been looked at */
 
 	const struct address *endpoint; /* borrowed from the service; NULL while dialling */
 	char peer[SOCKET_NAME_SIZE];
@@ -273,17 +275,18 @@ is_quiet(void *arg)
 
 /* Where the service's servers move: notice it. */
 static bool
-make_mover(struct tunnel *tunnel, const struct resolved_address *address)
+make_mover(struct tunnel *tunnel, const struct dial_outcome *outcome)
 {
-	size_t index = tunnel->service->service->index;
+	const struct service *service = outcome->service->service; /* ours, or its fallback */
+	size_t index = service->index;
 	struct watch *const *watches = generation_watches(tunnel->generation, index);
 
 	if (watches == NULL)
 		return true;
 	const struct mover_request request = {
 		.base = worker_base(tunnel->worker),
-		.watch = watches[tunnel->endpoint - options_of(tunnel)->connect.items],
-		.address = *address,
+		.watch = watches[outcome->endpoint - service->options.connect.items],
+		.address = outcome->address,
 		.timeout_s = options_of(tunnel)->timeout_move_s,
 		.log = &tunnel->log,
 		.service = service_name(tunnel),
@@ -358,7 +361,11 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	(void)snprintf(tunnel->server_name, sizeof tunnel->server_name, "%s", outcome->name);
 	if (log_is_on(&tunnel->log, LOG_LEVEL_NOTICE))
 		log_connected(tunnel);
-	if (make_mover(tunnel, &outcome->address))
+	struct spread *spread = generation_spread(tunnel->generation,
+						  outcome->service->service->index);
+	if (spread != NULL)
+		tunnel->place = spread_open(spread, &outcome->address);
+	if (make_mover(tunnel, outcome))
 		start_relay(tunnel);
 	else
 		end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
@@ -419,6 +426,7 @@ free_tunnel(struct tunnel *tunnel)
 	list_remove(&tunnel->slot.all);
 	list_remove(&tunnel->slot.to_tidy);
 	mover_free(tunnel->mover);
+	spread_close(tunnel->place);
 	relay_free(tunnel->relay);
 	search_free(tunnel->search);
 	stream_free(tunnel->server);
@@ -444,7 +452,7 @@ tunnel_start(struct worker *worker, struct generation *generation,
 	}
 	log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s] accepted connection from %s",
 		  service_name(tunnel), tunnel->peer);
-	if (!socket_setup(client->fd, client->peer.ss_family, SOCKET_SIDE_LOCAL,
+	if (!socket_setup(client->fd, client->peer.ss_family, SOCKET_SIDE_LOCAL, 0,
 			  &options_of(tunnel)->socket, &err))
 		goto fail;
 	if (!start_search(tunnel)) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from typing import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Callable, Iterator
 import pytest
 import redis
 
+from harness.client import Client
 from harness.daemon import Daemon, Service
 from harness.peers import closed_port, good_tls, greet, tls_context
 from harness.redis_server import RedisServer
@@ -339,3 +341,91 @@ def test_stuck_dial_is_given_up_when_another_comes_through(launch, name_server, 
     assert good.accepted >= 1
     first.close()
 
+
+
+# Replicas
+
+
+def servers_met(daemon, count: int, name: str = "replica") -> list[str]:
+    """Opens so many tunnels one after another; which servers they lead to."""
+    clients = [daemon.connect(name) for _ in range(count)]
+    for client in clients:
+        client.ping()
+    daemon.wait_for_log(rf"\[{name}\] connected", count=count)
+    met = re.findall(rf"\[{name}\] connected to \S+ \((127\.0\.2\.\d)", daemon.log())
+    for client in clients:
+        client.close()
+    return met
+
+
+def test_replicas_share_the_tunnels(launch_group, group):
+    group.set_replicas(*group.nodes, ttl=60)
+    met = servers_met(launch_group(), 9)
+    assert sorted(met) == sorted([node.host for node in group.nodes] * 3)
+
+
+def test_replica_that_is_gone_is_left_out(launch_group, group):
+    group.set_replicas(*group.nodes, ttl=60)
+    group.nodes[2].stop()
+    daemon = launch_group()
+    assert set(servers_met(daemon, 6)) == {group.nodes[0].host, group.nodes[1].host}
+
+
+def test_primary_stands_in_for_the_last_replica(launch, group, certificates):
+    group.set_replicas(group.nodes[1], ttl=60)
+    group.nodes[1].stop()
+    common = {"CAfile": certificates.ca_file}
+    daemon = launch(
+        Service("primary", connect=f"{PRIMARY}:{group.port}", role="primary", **common),
+        Service(
+            "replica",
+            connect=f"{REPLICA}:{group.port}",
+            role="replica",
+            fallback="primary",
+            **common,
+        ),
+        globals={"resolver": group.names.address, "workers": 1},
+    )
+    with daemon.connect("replica") as client:
+        client.ask(b"SET a b\r\n", b"+OK\r\n")
+        daemon.wait_for_log(r"\[replica\]: [^\n]*refused[^\n]*falling back to \[primary\]")
+        # It is a tunnel to a primary now, and follows it.
+        group.set_primary(group.nodes[2])
+        client.expect_close()
+
+
+def test_without_a_fallback_there_is_none(launch_group, group):
+    group.set_replicas(group.nodes[1], ttl=60)
+    group.nodes[1].stop()
+    daemon = launch_group(TIMEOUThold=0)
+    with daemon.connect("replica") as client:
+        assert client.drain()[0].startswith(b"-ERR cachetunnel: ")
+
+
+# Servers that fall silent
+
+
+def test_server_that_vanishes_is_given_up(launch, namespace, certificates, tmp_path):
+    """The network drops everything, as when a node is lost: an idle client hears of it."""
+    place = namespace()
+    place.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    server = RedisServer(
+        tmp_path / "server",
+        certificates,
+        host="0.0.0.0",
+        port=7000,
+        prefix=place.prefix,
+        probe=False,
+        options=("--protected-mode", "no"),
+    )
+    daemon = launch(
+        Service("dead", connect="192.0.2.1:7000", plain="yes", TIMEOUTdead=3), prefix=place.prefix
+    )
+    idle = Client(place.connect(daemon.port(), timeout=60))
+    idle.ping()
+    # From here on what is sent there is lost, without any word.
+    assert place.run("ip", "address", "del", "192.0.2.1/32", "dev", "lo").returncode == 0
+    daemon.wait_for_log(r"the server('s connection failed| reset)", timeout=30)
+    idle.drain()
+    idle.close()
+    server.stop()

@@ -1,0 +1,34 @@
+#ifndef CACHETUNNEL_TUNNEL_SPREAD_H
+#define CACHETUNNEL_TUNNEL_SPREAD_H
+
+#include "tunnel/resolved.h"
+
+/*
+ * Spreads a service's new tunnels over the addresses of its replicas: the one with the fewest open
+ * tunnels first, and last those that have failed lately, which are left out for longer each time.
+ * One for each service, worker and setup; it counts its own worker's tunnels.
+ */
+
+struct spread;
+struct spread_place;
+
+/* Returns owned; NULL: no memory. */
+struct spread *spread_new(void);
+
+/* All places must have been given back. NULL is fine. */
+void spread_free(struct spread *spread);
+
+/* Puts the addresses in the order in which they should be tried. */
+void spread_arrange(struct spread *spread, struct resolved *addresses);
+
+/* An address could not be connected to, or did not speak TLS. */
+void spread_note_failure(struct spread *spread, const struct resolved_address *address);
+
+/* A tunnel to this address begins, which is proof that it works. Returns borrowed, for
+ * spread_close(); NULL where nobody counts it. */
+struct spread_place *spread_open(struct spread *spread, const struct resolved_address *address);
+
+/* It has ended. NULL is fine. */
+void spread_close(struct spread_place *place);
+
+#endif

@@ -1,0 +1,173 @@
+#include "tunnel/spread.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+/* How many addresses are remembered: more than the five replicas that a primary may have. */
+enum { MAX_PLACES = 64 };
+
+/* For how long an address is left out, doubling with each failure. */
+static const uint64_t first_pause_us = 1000 * 1000;
+enum { MAX_DOUBLINGS = 5 };
+
+struct spread_place {
+	struct list link;
+	struct resolved_address address;
+	unsigned open; /* tunnels */
+	unsigned failures;
+	uint64_t retry_us; /* when it may be tried again */
+	uint64_t turn;     /* when it was chosen last, for those with equally many */
+};
+
+struct spread {
+	struct list places;
+	size_t count;
+	uint64_t turns;
+};
+
+static struct spread_place *
+place_of(struct list *link)
+{
+	return LIST_ITEM(link, struct spread_place, link);
+}
+
+static void
+forget_one(struct spread *spread)
+{
+	for (struct list *link = spread->places.next; link != &spread->places; link = link->next) {
+		if (place_of(link)->open > 0)
+			continue;
+		list_remove(link);
+		free(place_of(link));
+		spread->count--;
+		return;
+	}
+}
+
+/* Those that are asked for stand at the end. NULL: no memory, or too many in use. */
+static struct spread_place *
+find(struct spread *spread, const struct resolved_address *address)
+{
+	for (struct list *link = spread->places.next; link != &spread->places; link = link->next) {
+		if (resolved_is_same(&place_of(link)->address, address))
+			return place_of(link);
+	}
+	if (spread->count >= MAX_PLACES)
+		forget_one(spread);
+	if (spread->count >= MAX_PLACES)
+		return NULL;
+	struct spread_place *place = calloc(1, sizeof *place);
+	if (place == NULL)
+		return NULL;
+	place->address = *address;
+	list_append(&spread->places, &place->link);
+	spread->count++;
+	return place;
+}
+
+struct ranked {
+	struct resolved_address address;
+	bool is_left_out;
+	unsigned open;
+	uint64_t turn;
+};
+
+static int
+compare(const void *left, const void *right)
+{
+	const struct ranked *one = left;
+	const struct ranked *other = right;
+
+	if (one->is_left_out != other->is_left_out)
+		return one->is_left_out ? 1 : -1;
+	if (one->open != other->open)
+		return one->open < other->open ? -1 : 1;
+	return one->turn < other->turn ? -1 : one->turn > other->turn;
+}
+
+struct spread *
+spread_new(void)
+{
+	struct spread *spread = calloc(1, sizeof *spread);
+
+	if (spread != NULL)
+		list_init(&spread->places);
+	return spread;
+}
+
+void
+spread_free(struct spread *spread)
+{
+	if (spread == NULL)
+		return;
+	while (!list_is_empty(&spread->places)) {
+		struct spread_place *place = place_of(spread->places.next);
+		list_remove(&place->link);
+		free(place);
+	}
+	free(spread);
+}
+
+void
+spread_arrange(struct spread *spread, struct resolved *addresses)
+{
+	struct ranked ranked[RESOLVED_MAX_ADDRESSES] = {0};
+	uint64_t now_us = clock_now_us();
+
+	if (addresses->count == 0)
+		return;
+	for (size_t i = 0; i < addresses->count; i++) {
+		const struct spread_place *place = find(spread, &addresses->items[i]);
+		ranked[i] = (struct ranked){.address = addresses->items[i]};
+		if (place == NULL)
+			continue;
+		ranked[i].is_left_out = place->failures > 0 && now_us < place->retry_us;
+		ranked[i].open = place->open;
+		ranked[i].turn = place->turn;
+	}
+	qsort(ranked, addresses->count, sizeof *ranked, compare);
+	for (size_t i = 0; i < addresses->count; i++)
+		addresses->items[i] = ranked[i].address;
+	/* So that many who arrive at the same time do not all go to the same one. */
+	struct spread_place *chosen = find(spread, &addresses->items[0]);
+	if (chosen != NULL)
+		chosen->turn = ++spread->turns;
+}
+
+void
+spread_note_failure(struct spread *spread, const struct resolved_address *address)
+{
+	struct spread_place *place = find(spread, address);
+	unsigned char random = 0;
+
+	if (place == NULL)
+		return;
+	unsigned doublings = place->failures < MAX_DOUBLINGS ? place->failures : MAX_DOUBLINGS;
+	uint64_t pause_us = first_pause_us << doublings;
+	/* Fewer than all workers should try again in the same moment. */
+	(void)RAND_bytes(&random, sizeof random);
+	place->failures++;
+	place->retry_us = clock_now_us() + pause_us / 2 + pause_us * random / 255;
+}
+
+struct spread_place *
+spread_open(struct spread *spread, const struct resolved_address *address)
+{
+	struct spread_place *place = find(spread, address);
+
+	if (place == NULL)
+		return NULL;
+	place->open++;
+	place->failures = 0;
+	return place;
+}
+
+void
+spread_close(struct spread_place *place)
+{
+	if (place != NULL)
+		place->open--;
+}
