@@ -112,11 +112,13 @@ SOURCES := \
 	src/ssh/login_agent.c \
 	src/ssh/login_file.c \
 	src/ssh/login_password.c \
+	src/ssh/no_common.c \
 	src/ssh/open.c \
 	src/ssh/openssh_key.c \
 	src/ssh/private_key.c \
 	src/ssh/proxy_command.c \
 	src/ssh/proxy_command_expand.c \
+	src/ssh/server_offer.c \
 	src/ssh/session.c \
 	src/ssh/transport.c \
 	src/ssh/wire.c \

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "ssh/wire.h"
 
 #include <libssh2.h>
 #include <stdbool.h>
@@ -16,8 +17,9 @@
 struct bastion;
 
 /* Before the handshake: makes the server show a key of a type that is known for it. libssh2's
- * own order would ask for another type and then find it unknown. */
-void host_check_prefer(const struct bastion *bastion, LIBSSH2_SESSION *ssh);
+ * own order would ask for another type and then find it unknown. Keys of `seen_types` (0: none)
+ * are not asked for: they were looked at, and are not the pinned one. */
+void host_check_prefer(const struct bastion *bastion, LIBSSH2_SESSION *ssh, unsigned seen_types);
 
 enum { HOST_CHECK_TEXT_SIZE = 512 };
 
@@ -28,9 +30,16 @@ enum { HOST_CHECK_TEXT_SIZE = 512 };
 bool host_check(const struct bastion *bastion, LIBSSH2_SESSION *ssh, const struct log_scope *log,
 		char *ret_text, struct err *err) ATTR_MUST_CHECK;
 
-/* Says why the two sides found no algorithm in common; libssh2 only says that. `greeting` is the
- * server's first line. */
-void host_check_explain_no_common(const struct bastion *bastion, const char *greeting,
-				  struct err *err);
+/* After host_check() has refused a key: whether the server has keys of other types, of which one
+ * may be pinned; a server shows one key at a time. `greeting` is what it sent first, and
+ * `seen_types` the types (enum host_key_type) that were looked at so far; this one is added. */
+bool host_check_has_more(const struct bastion *bastion, LIBSSH2_SESSION *ssh,
+			 struct wire_span greeting, unsigned *seen_types);
+
+/* For messages: the name that is looked up, the algorithms of the keys that are known for it (in
+ * `out`, cut to `size`), and whether that is nothing but an RSA key. */
+const char *host_check_name(const struct bastion *bastion);
+char *host_check_list_known(const struct bastion *bastion, char *out, size_t size);
+bool host_check_knows_rsa_only(const struct bastion *bastion);
 
 #endif

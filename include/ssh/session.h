@@ -71,6 +71,10 @@ void ssh_session_open(struct ssh_session *session, const struct address *endpoin
  * has answered, which for an endpoint that drops packets silently may take a minute. */
 bool ssh_session_is_opening(const struct ssh_session *session);
 
+/* After it failed because the host key was not the pinned one: whether the server has others, which
+ * the next session with the same memory will ask for. */
+bool ssh_session_asks_again(const struct ssh_session *session);
+
 /* How it logged in, for people: "'user' by ssh-ed25519 /path". Once it is ready; borrowed. */
 const char *ssh_session_describe_login(const struct ssh_session *session);
 

@@ -56,18 +56,20 @@ struct ssh_session {
 	struct list closing;  /* channels whose streams are gone and that the server still has */
 	char login_text[160]; /* how it logged in */
 	bool needs_person;    /* for that */
+	bool asks_again;      /* for another host key */
 	struct err why;       /* it ended */
 	char farewell[128];   /* the server's reason for disconnecting, escaped; empty: none */
 
 	/* transport.c's */
-	struct stream *lower; /* owned */
-	struct buffer in;     /* arrived, and not read by libssh2 yet */
-	struct buffer out;    /* sent by libssh2, and not written yet */
-	bool has_lower_ended; /* `why` says how */
-	uint64_t received_us; /* when something came last */
-	uint64_t probed_us;   /* when a sign of life was asked for last */
-	int unanswered;       /* such questions in a row */
-	char first_line[80];  /* what arrived first, escaped, in case it is not SSH */
+	struct stream *lower;   /* owned */
+	struct buffer in;       /* arrived, and not read by libssh2 yet */
+	struct buffer out;      /* sent by libssh2, and not written yet */
+	bool has_lower_ended;   /* `why` says how */
+	uint64_t received_us;   /* when something came last */
+	uint64_t probed_us;     /* when a sign of life was asked for last */
+	int unanswered;         /* such questions in a row */
+	char first_line[80];    /* what arrived first, escaped, in case it is not SSH */
+	struct buffer greeting; /* the first of what arrived, until the host key is accepted */
 
 	struct event timer;    /* of the present state, later for keepalives */
 	struct event turn;     /* go on at the end of this turn of the loop */

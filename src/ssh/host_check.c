@@ -2,6 +2,7 @@
 
 #include "config/bastion.h"
 #include "ssh/known_hosts.h"
+#include "ssh/server_offer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,14 +86,16 @@ is_among(const char *name, const char *const *names, int count)
 }
 
 void
-host_check_prefer(const struct bastion *bastion, LIBSSH2_SESSION *ssh)
+host_check_prefer(const struct bastion *bastion, LIBSSH2_SESSION *ssh, unsigned seen_types)
 {
 	unsigned types = known_types(bastion);
 	const char **supported = NULL;
 	char list[LIST_SIZE] = "";
 	int length = 0;
 
-	if (types == 0 || bastion->options.host_key.count > 0)
+	if (seen_types != 0)
+		types = ~seen_types;
+	else if (types == 0 || bastion->options.host_key.count > 0)
 		types = WITHOUT_RSA;
 	int count = libssh2_session_supported_algs(ssh, LIBSSH2_METHOD_HOSTKEY, &supported);
 	/* Names that this libssh2 does not know are left out here: 1.10 takes them out itself by
@@ -217,11 +220,9 @@ check_key(const struct bastion *bastion, struct host_key key, const struct log_s
 	if (bastion->options.host_key.count > 0) {
 		if (is_pinned(bastion, fingerprint))
 			return accept_key(algorithm, fingerprint, "pinned by hostKey", ret_text);
-		return err_set(err,
-			       "the host key of '%s' is %s %s, and hostKey allows only %s; if that "
-			       "is another key of the same server, pin the %s one as well",
+		return err_set(err, "the host key of '%s' is %s %s, and hostKey allows only %s",
 			       looked_up_name(bastion), algorithm, fingerprint,
-			       bastion->options.host_key.items[0].text, algorithm);
+			       bastion->options.host_key.items[0].text);
 	}
 	hosts = read_files(bastion, &unreadable);
 	if (hosts == NULL)
@@ -266,21 +267,64 @@ host_check(const struct bastion *bastion, LIBSSH2_SESSION *ssh, const struct log
 	return check_key(bastion, key, log, ret_text, err) || err_mark(err, ERR_HOST_KEY);
 }
 
-void
-host_check_explain_no_common(const struct bastion *bastion, const char *greeting, struct err *err)
+const char *
+host_check_name(const struct bastion *bastion)
 {
-	if (known_types(bastion) == HOST_KEY_RSA)
-		(void)err_set(err,
-			      "no common algorithm: only an RSA key of '%s' is known, and this "
-			      "libssh2 (%s) takes RSA host keys with SHA-1 only, which '%s' does "
-			      "not offer; add its ed25519 key: ssh-keyscan -t ed25519 -p %d %s",
-			      looked_up_name(bastion), LIBSSH2_VERSION, greeting,
-			      bastion->options.port, bastion->options.host);
-	else
-		(void)err_set(err,
-			      "no common algorithm for the key exchange, the host key, the cipher "
-			      "or the MAC with '%s'; libssh2 %s needs one of curve25519-sha256 or "
-			      "ecdh-sha2-*, ssh-ed25519 or ecdsa, aes*-ctr, and hmac-sha2-*",
-			      greeting, LIBSSH2_VERSION);
-	(void)err_mark(err, ERR_SSH_PROTOCOL);
+	return looked_up_name(bastion);
+}
+
+char *
+host_check_list_known(const struct bastion *bastion, char *out, size_t size)
+{
+	unsigned types = known_types(bastion);
+	size_t length = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LENGTH(methods) && length < size; i++) {
+		if ((types & methods[i].type) != 0)
+			length += (size_t)snprintf(out + length, size - length, "%s%s",
+						   length > 0 ? "," : "", methods[i].name);
+	}
+	return out;
+}
+
+bool
+host_check_knows_rsa_only(const struct bastion *bastion)
+{
+	return bastion->options.host_key.count == 0 && known_types(bastion) == HOST_KEY_RSA;
+}
+
+/* The types of keys that the server has and that this libssh2 takes. */
+static unsigned
+common_types(LIBSSH2_SESSION *ssh, struct wire_span offer)
+{
+	const char **supported = NULL;
+	int count = libssh2_session_supported_algs(ssh, LIBSSH2_METHOD_HOSTKEY, &supported);
+	unsigned types = 0;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(methods); i++) {
+		if (server_offer_has(offer, methods[i].name) &&
+		    is_among(methods[i].name, supported, count))
+			types |= methods[i].type;
+	}
+	if (count > 0)
+		libssh2_free(ssh, supported);
+	return types;
+}
+
+bool
+host_check_has_more(const struct bastion *bastion, LIBSSH2_SESSION *ssh, struct wire_span greeting,
+		    unsigned *seen_types)
+{
+	struct wire_span offer;
+	size_t length = 0;
+	int type = 0;
+	const char *blob = libssh2_session_hostkey(ssh, &length, &type);
+	struct host_key key = {.blob = (const unsigned char *)blob, .length = length};
+
+	if (bastion->options.host_key.count == 0 || blob == NULL ||
+	    !server_offer_find(greeting.bytes, greeting.length, SERVER_OFFER_HOST_KEY, &offer))
+		return false;
+	*seen_types |= host_key_type(key);
+	return (common_types(ssh, offer) & ~*seen_types) != 0;
 }

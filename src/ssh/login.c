@@ -68,6 +68,7 @@ remember(const struct ssh_login *login)
 	bool is_by_key = login->way == LOGIN_FILES || login->way == LOGIN_AGENT;
 
 	*login->session->request.memory = (struct ssh_login_memory){
+		.seen_host_keys = login->session->request.memory->seen_host_keys,
 		.is_set = is_by_key,
 		.was_by_agent = login->way == LOGIN_AGENT,
 		.index = login->index,

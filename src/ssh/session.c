@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "config/bastion.h"
 #include "ssh/host_check.h"
+#include "ssh/login_memory.h"
+#include "ssh/no_common.h"
 #include "ssh/session_internal.h"
 
 #include <assert.h>
@@ -118,17 +120,40 @@ explain_lower_end(struct ssh_session *session)
 		(void)err_wrap(&session->why, "during the login");
 }
 
+static struct wire_span
+greeting_of(const struct ssh_session *session)
+{
+	return (struct wire_span){
+		.bytes = buffer_head(&session->greeting),
+		.length = buffer_length(&session->greeting),
+	};
+}
+
 static void
 explain_failed_greeting(struct ssh_session *session, int result)
 {
+	session->request.memory->seen_host_keys = 0;
 	if (is_no_ssh(session))
 		explain_no_ssh(session);
 	else if (result == LIBSSH2_ERROR_KEX_FAILURE ||
 		 result == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
-		host_check_explain_no_common(session->request.bastion, session->first_line,
-					     &session->why);
+		no_common_explain(session->request.bastion, session->ssh, greeting_of(session),
+				  session->first_line, &session->why);
 	else
 		set_library_error(session, "the SSH handshake failed", result);
+}
+
+/* The key is not the pinned one, but the server may have that too: the next session asks for keys
+ * of other types, until all were seen. */
+static void
+look_for_other_keys(struct ssh_session *session)
+{
+	unsigned *seen = &session->request.memory->seen_host_keys;
+
+	session->asks_again = host_check_has_more(session->request.bastion, session->ssh,
+						  greeting_of(session), seen);
+	if (!session->asks_again)
+		*seen = 0;
 }
 
 static void
@@ -138,9 +163,11 @@ start_login(struct ssh_session *session)
 
 	if (!host_check(session->request.bastion, session->ssh, session->request.log, key,
 			&session->why)) {
+		look_for_other_keys(session);
 		end(session, true);
 		return;
 	}
+	buffer_done(&session->greeting);
 	if (session->request.on_host_accepted != NULL)
 		session->request.on_host_accepted(session->arg, key);
 	session->login = ssh_login_new(session);
@@ -381,7 +408,8 @@ set_up_library(struct ssh_session *session)
 		return false;
 	libssh2_session_set_blocking(session->ssh, 0);
 	ssh_transport_attach(session);
-	host_check_prefer(session->request.bastion, session->ssh);
+	host_check_prefer(session->request.bastion, session->ssh,
+			  session->request.memory->seen_host_keys);
 	return true;
 }
 
@@ -408,6 +436,7 @@ free_session(struct ssh_session *session)
 	stream_free(session->lower);
 	if (session->unused_fd >= 0)
 		(void)close(session->unused_fd);
+	buffer_done(&session->greeting);
 	buffer_done(&session->in);
 	buffer_done(&session->out);
 	free(session);
@@ -480,6 +509,12 @@ bool
 ssh_session_needs_person(const struct ssh_session *session)
 {
 	return session->needs_person;
+}
+
+bool
+ssh_session_asks_again(const struct ssh_session *session)
+{
+	return session->asks_again;
 }
 
 unsigned

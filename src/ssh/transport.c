@@ -9,7 +9,8 @@
 
 enum {
 	READ_SIZE = 64 * 1024,
-	MAX_ROUNDS = 4, /* so that others get their turn */
+	GREETING_SIZE = 8 * 1024, /* OpenSSH sends about one */
+	MAX_ROUNDS = 4,           /* so that others get their turn */
 	/* Channels stop writing while this much waits for the stream below. */
 	FULL_SIZE = 256 * 1024,
 };
@@ -86,6 +87,15 @@ keep_first_line(struct ssh_session *session, const char *bytes, size_t length)
 	(void)text_escape(session->first_line, sizeof session->first_line, line);
 }
 
+/* For what libssh2 does not tell about it. */
+static bool
+keep_greeting(struct ssh_session *session, const char *bytes, size_t length)
+{
+	size_t room = GREETING_SIZE - buffer_length(&session->greeting);
+
+	return buffer_append(&session->greeting, bytes, length < room ? length : room);
+}
+
 static bool
 end_below(struct ssh_session *session, const char *how)
 {
@@ -105,8 +115,11 @@ read_once(struct ssh_session *session)
 
 	switch (stream_read(session->lower, bytes, sizeof bytes, &count, &session->why)) {
 	case STREAM_OK:
-		if (session->state == SSH_SESSION_GREETING)
+		if (session->state == SSH_SESSION_GREETING) {
 			keep_first_line(session, (const char *)bytes, count);
+			if (!keep_greeting(session, (const char *)bytes, count))
+				return end_below(session, "out of memory");
+		}
 		return buffer_append(&session->in, bytes, count) ||
 		       end_below(session, "out of memory");
 	case STREAM_AGAIN:

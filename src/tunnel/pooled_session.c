@@ -146,6 +146,14 @@ on_ready(void *arg, const struct err *err, bool is_refused)
 {
 	struct pooled_session *pooled = arg;
 
+	if (err != NULL && ssh_session_asks_again(pooled->session)) {
+		/* No failure yet: the pool makes another one, which asks for another key. */
+		log_write(pooled->request.log, LOG_LEVEL_INFO,
+			  "bastion '%s': %s; it has keys of other types, which are asked for",
+			  pooled->request.bastion->name, err->text);
+		pooled_session_kill(pooled);
+		return;
+	}
 	if (err != NULL) {
 		pooled->failure = *err;
 		pooled->is_refused = is_refused;

@@ -177,12 +177,21 @@ def test_server_that_stops_in_the_key_exchange_is_given_up(tunnel, through, sshd
     expect_refusal(daemon, "TIMEOUTkex")
 
 
-def test_no_common_algorithm_is_explained(tunnel, through, make_sshd):
-    server = make_sshd(Ciphers="aes128-gcm@openssh.com,chacha20-poly1305@openssh.com")
-    daemon = tunnel(through(server))
+@pytest.mark.parametrize(
+    "what, offer",
+    [
+        ("cipher", {"Ciphers": "aes128-gcm@openssh.com,chacha20-poly1305@openssh.com"}),
+        ("MAC", {"MACs": "umac-64-etm@openssh.com,umac-128@openssh.com"}),
+        ("key exchange", {"KexAlgorithms": "sntrup761x25519-sha512@openssh.com"}),
+    ],
+)
+def test_no_common_algorithm_is_explained(tunnel, through, make_sshd, what, offer):
+    daemon = tunnel(through(make_sshd(**offer)))
     if comes_through(daemon):
         pytest.skip("this libssh2 has them too")
-    daemon.wait_for_log("no common algorithm")
+    line = daemon.wait_for_log(r"no common algorithm[^\n]*").group(0)
+    assert f"offers no {what} that libssh2" in line, line
+    assert next(iter(offer.values())).split(",", maxsplit=1)[0] in line, line
 
 
 def test_agent_that_does_not_answer_is_given_up(tunnel, through, sshd, serve, tmp_path):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from harness.ssh_keys import generate
-from harness.sshd import login_user
+from harness.sshd import ALL_HOST_KEY_TYPES, login_user
 
 REFUSED = r"LOG3\[[^]]*\]:[^\n]*bastion 'hop'[^\n]*"
 
@@ -173,11 +173,25 @@ def test_one_of_several_pins_is_enough(check, make_sshd, ssh_keys):
     expect_ping(check("", server=server, hostKey=pins))
 
 
-def test_pin_of_a_key_that_is_not_shown_says_which_one_to_pin(check, sshd):
+def test_pin_of_a_key_that_is_not_shown_first_is_found(check, make_sshd):
     """A server shows one key of several, the ed25519 one first."""
-    pin = sshd.host_keys["ecdsa"].fingerprint
-    shown = sshd.host_keys["ed25519"].fingerprint
-    expect_refusal(check("", hostKey=pin), pin, shown, "pin the ssh-ed25519 one")
+    server = make_sshd()
+    daemon = check("", server=server, hostKey=server.host_keys["ecdsa"].fingerprint)
+    expect_ping(daemon)
+    daemon.wait_for_log(r"LOG6\[[^]]*\]: bastion 'hop': [^\n]*other types, which are asked for")
+    assert server.login_count() == 1
+    # The next session asks for the right one at once.
+    server.kill_sessions()
+    daemon.wait_for_log("session is lost")
+    expect_ping(daemon)
+    assert daemon.log().count("which are asked for") == 1
+
+
+def test_pin_of_no_key_that_a_server_has_is_refused_after_all(check, make_sshd, ssh_keys):
+    server = make_sshd(host_keys=ALL_HOST_KEY_TYPES)
+    daemon = check("", server=server, hostKey=ssh_keys["ed25519"].fingerprint)
+    expect_refusal(daemon, "hostKey allows only", ssh_keys["ed25519"].fingerprint)
+    assert server.login_count() == 0
 
 
 def test_wrong_pin_is_refused_although_the_key_is_known(check, sshd, ssh_keys):
