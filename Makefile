@@ -3,7 +3,7 @@
 #   WERROR=1                         warnings are errors (CI)
 #   V=1                              show the commands
 #   CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, SYSCONFDIR, UNITDIR   as usual
-# Targets: all check check-unit check-integration check-fuzz lint format install uninstall clean
+# Targets: all check check-unit check-integration check-fuzz bench bench-docs bench-bastion lint format install uninstall clean
 
 VERSION := 0.1.0
 
@@ -210,7 +210,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libcachetunnel.a
 UNIT_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 
-.PHONY: all check check-unit check-integration check-fuzz lint format install uninstall clean \
+.PHONY: all bench bench-docs bench-bastion check check-unit check-integration check-fuzz lint format install uninstall clean \
 	print-flags print-libraries
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -258,6 +258,26 @@ FUZZ_SECONDS ?= 20
 check-fuzz:
 	@scripts/run-fuzzers $(FUZZ_SECONDS) $(FUZZERS)
 
+# --- Benchmark -------------------------------------------------------------------------------
+# QUICK=1: under three minutes. BENCH_ARGUMENTS='--only get-50 --rounds 5': see bench/README.md.
+$(BUILD)/bench/load: bench/load.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY_LIBS)
+
+bench: all $(BUILD)/bench/load
+	@scripts/install-dependencies bench
+	@CACHETUNNEL_BINARY=$(BUILD)/cachetunnel BENCH_LOAD=$(BUILD)/bench/load \
+		python3 -m bench $(if $(QUICK),--quick) $(BENCH_ARGUMENTS)
+
+bench-bastion: all
+	@scripts/install-dependencies bench bastion
+	@bench/bastion $(BENCH_ARGUMENTS)
+
+# Tables and pictures of what `make bench` has measured, into docs/.
+bench-docs:
+	@python3 -m bench.publish
+
 # --- Upkeep ----------------------------------------------------------------------------------
 lint:
 	@scripts/lint
@@ -270,7 +290,7 @@ print-libraries:
 	@printf '%s\n' '$(LIBRARY_LIBS)'
 
 format:
-	clang-format -i $(shell find include src tests -name '*.[ch]')
+	clang-format -i $(shell find include src tests bench -name '*.[ch]')
 
 # --- Installation ----------------------------------------------------------------------------
 install: all

@@ -1,0 +1,1 @@
+"""cachetunnel beside others that do the same, measured in one run. See README.md."""
