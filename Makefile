@@ -53,6 +53,9 @@ SOURCES := \
 	src/base/err.c \
 	src/base/identity.c \
 	src/base/log.c \
+	src/base/log_json.c \
+	src/base/log_line.c \
+	src/base/log_repeats.c \
 	src/base/memory.c \
 	src/base/terminal.c \
 	src/base/text.c \
@@ -155,6 +158,7 @@ SOURCES := \
 	src/tunnel/socket_setup.c \
 	src/tunnel/spread.c \
 	src/tunnel/tunnel.c \
+	src/tunnel/tunnel_log.c \
 	src/tunnel/unix_socket.c \
 	src/tunnel/watch.c \
 	src/tunnel/worker.c \

@@ -17,6 +17,8 @@ log_options_begin(const struct global_options *options, bool is_foreground)
 {
 	log_set_level(&log_main, (enum log_level)options->debug.level);
 	(void)snprintf(log_main.id, sizeof log_main.id, "%s", is_foreground ? "ui" : "main");
+	log_use_json(options->log_format == LOG_FORMAT_JSON);
+	log_set_repeat_window(options->log_repeat_s);
 	if (options->use_syslog)
 		log_open_syslog(options->syslog_ident, facility_of(options));
 }
@@ -50,6 +52,8 @@ log_options_change(const struct global_options *before, const struct global_opti
 	if (!change_file(before, after, err))
 		return false;
 	log_set_level(&log_main, (enum log_level)after->debug.level);
+	log_use_json(after->log_format == LOG_FORMAT_JSON);
+	log_set_repeat_window(after->log_repeat_s);
 	if (!after->use_syslog)
 		log_close_syslog();
 	else if (!before->use_syslog || facility_of(before) != facility_of(after) ||

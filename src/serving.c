@@ -91,10 +91,15 @@ worker_for(const struct serving *serving, const struct service *service)
 static void
 turn_away(const struct serving *serving, const struct service *service, enum admission admission)
 {
-	log_write(&log_main, LOG_LEVEL_WARNING,
-		  "Service [%s]: a client was turned away: %s has its maxClients = %d",
-		  service->name, admission == ADMISSION_SERVICE_FULL ? "the service" : "the daemon",
-		  setup_limit(serving->setup, service->index, admission));
+	const struct log_facts facts = {.service = service->name};
+	char text[LOG_TEXT_SIZE];
+
+	(void)snprintf(text, sizeof text,
+		       "Service [%s]: a client was turned away: %s has its maxClients = %d",
+		       service->name,
+		       admission == ADMISSION_SERVICE_FULL ? "the service" : "the daemon",
+		       setup_limit(serving->setup, service->index, admission));
+	log_write_repeatable(&log_main, LOG_LEVEL_WARNING, &facts, text, "%s", text);
 }
 
 static void

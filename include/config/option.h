@@ -126,6 +126,7 @@ extern const struct option_type option_type_int;          /* int, within the row
 extern const struct option_type option_type_seconds;      /* int, seconds, within the bounds */
 extern const struct option_type option_type_optional_int; /* as option_type_int; -1 while unset */
 extern const struct option_type option_type_choice;       /* int, a value of the row's choices */
+extern const struct option_type option_type_choices;      /* int, a set of its choices' bits */
 extern const struct option_type option_type_choice_bool;  /* bool, a value of its choices */
 extern const struct option_type option_type_text;         /* char *, owned; may be empty */
 extern const struct option_type option_type_word;         /* char *, owned; never empty */

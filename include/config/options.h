@@ -33,6 +33,18 @@ enum log_id_kind {
 	LOG_ID_PROCESS,
 };
 
+enum log_format {
+	LOG_FORMAT_TEXT, /* as stunnel's */
+	LOG_FORMAT_JSON,
+};
+
+/* What is not logged; a set. */
+enum quiet {
+	QUIET_NOTHING = 0,
+	QUIET_CONNECTIONS = 1 << 0, /* that come and go as they should */
+	QUIET_PROBES = 1 << 1,      /* connections without a byte, at debug level too */
+};
+
 enum failover {
 	FAILOVER_PRIO, /* the first endpoint that works, from the top each time */
 	FAILOVER_RR,   /* each connection starts with the next endpoint */
@@ -51,6 +63,8 @@ struct global_options {
 	struct debug_setting debug;
 	char *output;
 	bool log_overwrite; /* `log = overwrite`: empty the file when it is opened */
+	int log_format;     /* enum log_format */
+	int log_repeat_s;   /* the same failure is counted for so long; 0: each is written */
 	bool use_syslog;
 	char *syslog_ident; /* `service` */
 	char *pid;
@@ -165,6 +179,7 @@ struct service_options {
 
 	struct debug_setting debug; /* the level only */
 	int log_id;                 /* enum log_id_kind */
+	int quiet;                  /* a set of enum quiet */
 	char *setuid;               /* owner and group of a unix `accept` */
 	char *setgid;
 	int socket_mode;             /* of a unix `accept`; -1: what the umask leaves */

@@ -1,6 +1,9 @@
 #include "base/log.h"
 
+#include "base/clock.h"
 #include "base/list.h"
+#include "base/log_line.h"
+#include "base/log_repeats.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -19,14 +22,6 @@
 enum {
 	QUEUE_LIMIT = 8192, /* lines; some megabytes at worst */
 	STOP_WAIT_S = 1,
-	STAMP_SIZE = 32,
-};
-
-struct log_line {
-	struct list link;
-	time_t when;
-	enum log_level level;
-	char text[]; /* "LOG5[12]: …" without an end of line */
 };
 
 struct log_scope log_main = {.level = LOG_LEVEL_NOTICE, .id = "ui"};
@@ -36,15 +31,18 @@ enum { FILE_STAYS = -2 };
 static struct {
 	log_line_cb *on_line; /* instead of all that follows; NULL: nobody */
 	void *on_line_arg;
+	atomic_bool is_json;
 	bool to_stderr;
 	atomic_bool to_syslog;
-	char *ident; /* owned; syslog borrows it */
-	int file;    /* -1: none; the writer thread's once it runs */
+	char *ident;             /* owned; syslog borrows it */
+	int file;                /* -1: none; the writer thread's once it runs, as the next */
+	unsigned long unwritten; /* lines that the file had no room for */
 
 	bool is_started;
 	pthread_t thread;
 	pthread_mutex_t mutex; /* guards all below */
 	pthread_cond_t changed;
+	struct log_repeats repeats;
 	struct list queue;
 	unsigned queued;
 	unsigned long dropped;
@@ -64,7 +62,7 @@ static struct {
 
 /* Writes all of it, waiting where the descriptor is a slow pipe; gives up on any real error,
  * because a log that cannot be written (a full disk) must not stop anything. */
-static void
+static bool
 write_all(int fd, const char *text, size_t length)
 {
 	while (length > 0) {
@@ -76,9 +74,10 @@ write_all(int fd, const char *text, size_t length)
 			struct pollfd wait = {.fd = fd, .events = POLLOUT};
 			(void)poll(&wait, 1, -1);
 		} else if (errno != EINTR) {
-			return;
+			return false;
 		}
 	}
+	return true;
 }
 
 static bool
@@ -87,24 +86,26 @@ is_to_syslog(void)
 	return atomic_load_explicit(&logger.to_syslog, memory_order_relaxed);
 }
 
-static void
-write_line(time_t when, enum log_level level, const char *text)
+static struct log_line *
+make_line(const struct log_saying *said)
 {
+	return log_line_new(said, atomic_load_explicit(&logger.is_json, memory_order_relaxed));
+}
+
+static void
+write_line(const struct log_line *line)
+{
+	char text[LOG_LINE_SIZE];
+
 	if (is_to_syslog())
-		syslog((int)level, "%s", text);
+		syslog((int)line->level, "%s", line->text);
 	if (!logger.to_stderr && logger.file < 0)
 		return;
-
-	struct tm local;
-	char stamp[STAMP_SIZE];
-	char line[STAMP_SIZE + LOG_TEXT_SIZE + LOG_ID_SIZE + 16];
-	(void)localtime_r(&when, &local);
-	(void)strftime(stamp, sizeof stamp, "%Y.%m.%d %H:%M:%S", &local);
-	int length = snprintf(line, sizeof line, "%s %s\n", stamp, text);
+	size_t length = log_line_format(line, text, sizeof text);
 	if (logger.to_stderr)
-		write_all(STDERR_FILENO, line, (size_t)length);
-	if (logger.file >= 0)
-		write_all(logger.file, line, (size_t)length);
+		(void)write_all(STDERR_FILENO, text, length);
+	if (logger.file >= 0 && !write_all(logger.file, text, length))
+		logger.unwritten++;
 }
 
 /* stunnel marks a line's urgency by one character while there is no log yet. */
@@ -114,6 +115,67 @@ write_startup_line(enum log_level level, const char *text)
 	static const char marks[] = {'*', '*', '*', '!', ':', '.', ' ', ' '};
 
 	(void)fprintf(stderr, "[%c] %s\n", marks[level], text);
+}
+
+/* Takes the line; NULL counts as lost. With the mutex. */
+static void
+enqueue(struct log_line *line)
+{
+	if (line == NULL || logger.queued >= QUEUE_LIMIT) {
+		logger.dropped++;
+		free(line);
+		return;
+	}
+	list_append(&logger.queue, &line->link);
+	if (logger.queued++ == 0)
+		(void)pthread_cond_signal(&logger.changed);
+}
+
+/* With the mutex. */
+static void
+tell_repeat(const struct log_repeat *repeat)
+{
+	char text[LOG_TEXT_SIZE + 64];
+	const struct log_facts facts = {.service = repeat->service};
+	uint64_t span_us = clock_now_us() - repeat->first_us;
+
+	(void)snprintf(text, sizeof text, "%s (and %lu more times in %llu s)", repeat->text,
+		       repeat->more, (unsigned long long)((span_us + 999999) / 1000000));
+	enqueue(make_line(&(struct log_saying){
+		.id = repeat->id,
+		.level = repeat->level,
+		.text = text,
+		.facts = &facts,
+		.repeated = repeat->more,
+	}));
+}
+
+/* Those whose time is over; at the end, all. With the mutex. */
+static void
+tell_repeats(bool is_everything)
+{
+	struct log_repeat repeat;
+
+	while (log_repeats_take(&logger.repeats, clock_now_us(), is_everything, &repeat))
+		tell_repeat(&repeat);
+}
+
+/* Waits for something to do, or until the count of a repeated line is due. With the mutex. */
+static void
+wait_for_change(void)
+{
+	uint64_t next_us = log_repeats_next_us(&logger.repeats);
+	struct timespec deadline;
+
+	if (next_us == UINT64_MAX) {
+		(void)pthread_cond_wait(&logger.changed, &logger.mutex);
+		return;
+	}
+	uint64_t now_us = clock_now_us();
+	uint64_t left_us = next_us > now_us ? next_us - now_us : 0;
+	(void)clock_gettime(CLOCK_REALTIME, &deadline); /* the clock that pthread_cond_* uses */
+	deadline.tv_sec += (time_t)(left_us / 1000000) + 1;
+	(void)pthread_cond_timedwait(&logger.changed, &logger.mutex, &deadline);
 }
 
 /* What there is to do for the writer. */
@@ -139,8 +201,12 @@ take_work(struct log_work *ret_work)
 	*ret_work = (struct log_work){0};
 	list_init(&ret_work->lines);
 	(void)pthread_mutex_lock(&logger.mutex);
-	while (!is_work_waiting() && !logger.is_stopping)
-		(void)pthread_cond_wait(&logger.changed, &logger.mutex);
+	for (;;) {
+		tell_repeats(logger.is_stopping);
+		if (is_work_waiting() || logger.is_stopping)
+			break;
+		wait_for_change();
+	}
 	bool has_work = is_work_waiting();
 	while (!list_is_empty(&logger.queue)) {
 		struct list *link = logger.queue.next;
@@ -182,15 +248,33 @@ static void write_own_line(enum log_level level, const char *format, ...) ATTR_P
 static void
 write_own_line(enum log_level level, const char *format, ...)
 {
+	char raw[LOG_TEXT_SIZE];
 	char text[LOG_TEXT_SIZE];
-	char line[LOG_TEXT_SIZE + 16];
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(text, sizeof text, format, arguments);
+	(void)vsnprintf(raw, sizeof raw, format, arguments);
 	va_end(arguments);
-	(void)snprintf(line, sizeof line, "LOG%d[log]: %s", (int)level, text);
-	write_line(time(NULL), level, line);
+	struct log_line *line = make_line(&(struct log_saying){
+		.id = "log", .level = level, .text = text_escape(text, sizeof text, raw)});
+	if (line != NULL)
+		write_line(line);
+	free(line);
+}
+
+/* The disk was full: says how much is missing once there is room again. The last line before may
+ * be torn, so an end of line comes first. */
+static void
+tell_unwritten(void)
+{
+	unsigned long count = logger.unwritten;
+
+	if (count == 0 || logger.file < 0 || !write_all(logger.file, "\n", 1))
+		return;
+	logger.unwritten = 0;
+	write_own_line(LOG_LEVEL_WARNING, "%lu line(s) lost: the file could not be written", count);
+	if (logger.unwritten > 0)
+		logger.unwritten = count;
 }
 
 static void
@@ -217,7 +301,8 @@ run_writer(void *unused ATTR_UNUSED)
 	while (take_work(&work)) {
 		while (!list_is_empty(&work.lines)) {
 			struct log_line *line = LIST_ITEM(work.lines.next, struct log_line, link);
-			write_line(line->when, line->level, line->text);
+			tell_unwritten();
+			write_line(line);
 			list_remove(&line->link);
 			free(line);
 		}
@@ -239,54 +324,122 @@ run_writer(void *unused ATTR_UNUSED)
 	return NULL;
 }
 
-static void
-enqueue(enum log_level level, const char *text)
+/* Whether the line is new; else it is counted. Lines at debug level are for reading one by one.
+ * With the mutex. */
+static bool
+is_news(const struct log_scope *scope, enum log_level level, const struct log_facts *facts,
+	const char *gist)
 {
-	size_t size = strlen(text) + 1;
-	struct log_line *line = malloc(sizeof *line + size);
+	struct log_repeat said = {.level = level};
+	struct log_repeat told;
 
-	(void)pthread_mutex_lock(&logger.mutex);
-	if (line == NULL || logger.queued >= QUEUE_LIMIT) {
-		logger.dropped++;
-		free(line);
-	} else {
-		line->when = time(NULL);
-		line->level = level;
-		memcpy(line->text, text, size);
-		list_append(&logger.queue, &line->link);
-		if (logger.queued++ == 0)
-			(void)pthread_cond_signal(&logger.changed);
+	if (log_is_on(scope, LOG_LEVEL_DEBUG))
+		return true;
+	(void)snprintf(said.id, sizeof said.id, "%s", scope->id);
+	(void)snprintf(said.service, sizeof said.service, "%s",
+		       facts->service != NULL ? facts->service : "");
+	(void)text_escape(said.text, sizeof said.text, gist);
+	bool is_new = log_repeats_note(&logger.repeats, &said, clock_now_us(), &told);
+	if (told.more > 0)
+		tell_repeat(&told);
+	return is_new;
+}
+
+static void
+say(const struct log_scope *scope, enum log_level level, const struct log_facts *facts,
+    const char *gist, const char *text)
+{
+	struct log_facts known = facts != NULL ? *facts : (struct log_facts){0};
+
+	if (known.service == NULL)
+		known.service = scope->service;
+	const struct log_saying said = {scope->id, level, text, &known, 0};
+	if (logger.is_started) {
+		/* Others need not wait while a line is made, unless it may not be needed. */
+		struct log_line *line = gist == NULL ? make_line(&said) : NULL;
+		(void)pthread_mutex_lock(&logger.mutex);
+		if (gist == NULL)
+			enqueue(line);
+		else if (is_news(scope, level, &known, gist))
+			enqueue(make_line(&said));
+		(void)pthread_mutex_unlock(&logger.mutex);
+		return;
 	}
-	(void)pthread_mutex_unlock(&logger.mutex);
+	write_startup_line(level, text);
+	if (is_to_syslog()) {
+		struct log_line *line = make_line(&said);
+		if (line != NULL)
+			syslog((int)level, "%s", line->text);
+		free(line);
+	}
+}
+
+static void ATTR_PRINTF(5, 0) say_formatted(const struct log_scope *scope, enum log_level level,
+					    const struct log_facts *facts, const char *gist,
+					    const char *format, va_list arguments)
+{
+	char raw[LOG_TEXT_SIZE];
+	char text[LOG_TEXT_SIZE];
+
+	(void)vsnprintf(raw, sizeof raw, format, arguments);
+	(void)text_escape(text, sizeof text, raw);
+	if (logger.on_line != NULL)
+		logger.on_line(logger.on_line_arg, level, text);
+	else
+		say(scope, level, facts, gist, text);
 }
 
 void
 log_write(const struct log_scope *scope, enum log_level level, const char *format, ...)
 {
+	va_list arguments;
+
 	if (!log_is_on(scope, level))
 		return;
-
-	char raw[LOG_TEXT_SIZE];
-	char text[LOG_TEXT_SIZE];
-	char line[LOG_TEXT_SIZE + LOG_ID_SIZE + 16];
-	va_list arguments;
 	va_start(arguments, format);
-	(void)vsnprintf(raw, sizeof raw, format, arguments);
+	say_formatted(scope, level, NULL, NULL, format, arguments);
 	va_end(arguments);
-	(void)text_escape(text, sizeof text, raw);
-	if (logger.on_line != NULL) {
-		logger.on_line(logger.on_line_arg, level, text);
-		return;
-	}
-	(void)snprintf(line, sizeof line, "LOG%d[%s]: %s", (int)level, scope->id, text);
+}
 
-	if (logger.is_started) {
-		enqueue(level, line);
+void
+log_write_facts(const struct log_scope *scope, enum log_level level, const struct log_facts *facts,
+		const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_is_on(scope, level))
 		return;
-	}
-	write_startup_line(level, text);
-	if (is_to_syslog())
-		syslog((int)level, "%s", line);
+	va_start(arguments, format);
+	say_formatted(scope, level, facts, NULL, format, arguments);
+	va_end(arguments);
+}
+
+void
+log_write_repeatable(const struct log_scope *scope, enum log_level level,
+		     const struct log_facts *facts, const char *gist, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_is_on(scope, level))
+		return;
+	va_start(arguments, format);
+	say_formatted(scope, level, facts, gist, format, arguments);
+	va_end(arguments);
+}
+
+void
+log_set_repeat_window(int seconds)
+{
+	(void)pthread_mutex_lock(&logger.mutex);
+	logger.repeats.window_us = (uint64_t)seconds * 1000000;
+	(void)pthread_cond_broadcast(&logger.changed);
+	(void)pthread_mutex_unlock(&logger.mutex);
+}
+
+void
+log_use_json(bool is_json)
+{
+	atomic_store_explicit(&logger.is_json, is_json, memory_order_relaxed);
 }
 
 void

@@ -120,6 +120,32 @@ parse_choice(const struct option_row *row, const char *text, struct location at 
 	return true;
 }
 
+/* Several, divided by commas. */
+static bool
+parse_choices(const struct option_row *row, const char *text, struct location at ATTR_UNUSED,
+	      void *value, struct err *err)
+{
+	char word[64];
+	unsigned set = 0;
+
+	for (const char *next = text;;) {
+		size_t length = strcspn(next, ",");
+		if (length >= sizeof word)
+			return bad_choice(row, text, err);
+		memcpy(word, next, length);
+		word[length] = '\0';
+		const struct option_choice *choice = find_choice(row, text_trim(word));
+		if (choice == NULL)
+			return bad_choice(row, text, err);
+		set |= (unsigned)choice->value;
+		if (next[length] == '\0')
+			break;
+		next += length + 1;
+	}
+	*(int *)value = (int)set;
+	return true;
+}
+
 static bool
 parse_choice_bool(const struct option_row *row, const char *text, struct location at ATTR_UNUSED,
 		  void *value, struct err *err)
@@ -135,6 +161,11 @@ parse_choice_bool(const struct option_row *row, const char *text, struct locatio
 const struct option_type option_type_choice = {
 	.name = "choice",
 	.parse = parse_choice,
+	.is_equal = option_is_equal_int,
+};
+const struct option_type option_type_choices = {
+	.name = "choices",
+	.parse = parse_choices,
 	.is_equal = option_is_equal_int,
 };
 const struct option_type option_type_choice_bool = {

@@ -36,6 +36,19 @@ static const struct option_choice log_choices[] = {
 	{NULL, 0},
 };
 
+static const struct option_choice log_format_choices[] = {
+	{"text", LOG_FORMAT_TEXT},
+	{"json", LOG_FORMAT_JSON},
+	{NULL, 0},
+};
+
+static const struct option_choice quiet_choices[] = {
+	{"none", QUIET_NOTHING},
+	{"connections", QUIET_CONNECTIONS},
+	{"probes", QUIET_PROBES},
+	{NULL, 0},
+};
+
 static const struct option_choice log_id_choices[] = {
 	{"sequential", LOG_ID_SEQUENTIAL},
 	{"unique", LOG_ID_UNIQUE},
@@ -98,6 +111,12 @@ static const struct option_row global_rows[] = {
 	{"log", GLOBAL(log_overwrite), .flags = OPTION_RELOADABLE, .type = &option_type_choice_bool,
 	 .fallback = "append", .choices = log_choices,
 	 .help = "whether opening the output file keeps what is in it"},
+	{"logFormat", GLOBAL(log_format), .flags = OPTION_OWN | OPTION_RELOADABLE,
+	 .type = &option_type_choice, .fallback = "text", .choices = log_format_choices,
+	 .help = "how a line looks: as stunnel's, or one JSON object"},
+	{"logRepeat", GLOBAL(log_repeat_s), .flags = OPTION_OWN | OPTION_RELOADABLE, SECONDS,
+	 .fallback = "60",
+	 .help = "how long a failure that repeats is counted instead of written again; 0: never"},
 	{"syslog", GLOBAL(use_syslog), .flags = OPTION_RELOADABLE, .type = &option_type_bool,
 	 .fallback = "yes", .help = "log to syslog"},
 	{"service", GLOBAL(syslog_ident), .flags = OPTION_RELOADABLE, .type = &option_type_word,
@@ -243,6 +262,10 @@ static const struct option_row service_rows[] = {
 
 	{"debug", SERVICE(debug), HONOURED, .type = &option_type_debug_level,
 	 .help = "least important level to log for this service"},
+	{"quiet", SERVICE(quiet), .flags = OPTION_OWN | OPTION_RELOADABLE,
+	 .type = &option_type_choices, .fallback = "none", .choices = quiet_choices,
+	 .help = "what is not logged, separated by commas: connections that come and go as they "
+		 "should, and probes, which send nothing, at debug level too"},
 	{"logId", SERVICE(log_id), HONOURED, .type = &option_type_choice, .fallback = "sequential",
 	 .choices = log_id_choices, .help = "what marks a connection in the log"},
 	{"setuid", SERVICE(setuid), HONOURED, .type = &option_type_word,

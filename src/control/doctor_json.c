@@ -73,14 +73,14 @@ add(struct doctor_writer *writer, const struct doctor_finding *finding)
 
 	(void)json_object_set_new(object, "verdict", json_string(verdicts[finding->verdict]));
 	(void)json_object_set_new(object, "layer", json_integer((json_int_t)finding->layer));
-	(void)json_object_set_new(object, "layerName",
+	(void)json_object_set_new(object, "layer_name",
 				  json_string(doctor_layer_name(finding->layer)));
 	(void)json_object_set_new(object, "step", new_text(finding->title));
 	(void)json_object_set_new(object, "text", new_text(finding->text));
 	if (finding->advice != NULL)
 		(void)json_object_set_new(object, "advice", new_text(finding->advice));
 	if (finding->took_us >= 0)
-		(void)json_object_set_new(object, "milliseconds",
+		(void)json_object_set_new(object, "took_ms",
 					  json_real((double)finding->took_us / 1e3));
 	(void)json_array_append_new(from_writer(writer)->findings, object);
 }
@@ -92,8 +92,8 @@ finish(struct doctor_writer *writer, int status, size_t failed, size_t count)
 	json_t *document = json_object();
 
 	(void)json_object_set_new(document, "status", json_integer(status));
-	(void)json_object_set_new(document, "servicesFailed", json_integer((json_int_t)failed));
-	(void)json_object_set_new(document, "servicesExamined", json_integer((json_int_t)count));
+	(void)json_object_set_new(document, "services_failed", json_integer((json_int_t)failed));
+	(void)json_object_set_new(document, "services_examined", json_integer((json_int_t)count));
 	(void)json_object_set(document, "file", json->file);
 	(void)json_object_set(document, "services", json->services);
 	(void)json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));

@@ -123,14 +123,16 @@ end(struct dial *dial, const struct err *err)
 static void
 try_next_endpoint(struct dial *dial, const struct err *err)
 {
+	char gist[ERR_TEXT_SIZE + SOCKET_NAME_SIZE];
+
 	(void)event_del(&dial->timer);
 	if (dial->request.is_only_first || dial->tried >= options_of(dial)->connect.count) {
 		end(dial, err);
 		return;
 	}
-	log_write(dial->request.log, LOG_LEVEL_WARNING,
-		  "Service [%s]: %s; trying the next endpoint",
-		  dial->request.service->service->name, err->text);
+	(void)snprintf(gist, sizeof gist, "Service [%s]: %s; trying the next endpoint",
+		       dial->request.service->service->name, err->text);
+	log_write_repeatable(dial->request.log, LOG_LEVEL_WARNING, NULL, gist, "%s", gist);
 	set_state(dial, DIAL_RESOLVING);
 	event_active(&dial->kick, EV_TIMEOUT, 0);
 }

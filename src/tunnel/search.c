@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum search_state {
@@ -95,6 +96,29 @@ dial_soon(struct search *search)
 }
 
 static void
+tell_hold(const struct search *search, const struct err *err)
+{
+	char text[LOG_TEXT_SIZE];
+
+	(void)snprintf(text, sizeof text,
+		       "Service [%s]: %s; the client is held for up to %d s (TIMEOUThold)",
+		       search->request.service->service->name, err->text,
+		       options_of(search)->timeout_hold_s);
+	log_write_repeatable(search->request.log, LOG_LEVEL_WARNING, NULL, text, "%s", text);
+}
+
+static void
+tell_fallback(const struct search *search, const struct err *err)
+{
+	const struct service *service = search->request.service->service;
+	char text[LOG_TEXT_SIZE];
+
+	(void)snprintf(text, sizeof text, "Service [%s]: %s; falling back to [%s]", service->name,
+		       err->text, service->fallback->name);
+	log_write_repeatable(search->request.log, LOG_LEVEL_WARNING, NULL, text, "%s", text);
+}
+
+static void
 on_failed(struct search *search, const struct err *err)
 {
 	const struct setup_service *own = search->request.service;
@@ -106,20 +130,14 @@ on_failed(struct search *search, const struct err *err)
 	if (search->target == own && fallback != NULL && may_pass(err->kind)) {
 		search->target = setup_get_service(generation_setup(search->request.generation),
 						   fallback->index);
-		log_write(search->request.log, LOG_LEVEL_WARNING,
-			  "Service [%s]: %s; falling back to [%s]", own->service->name, err->text,
-			  fallback->name);
+		tell_fallback(search, err);
 		dial_soon(search);
 		return;
 	}
 	search->target = own;
 	if (may_pass(search->err.kind) && park(search)) {
 		if (!search->has_failed)
-			log_write(search->request.log, LOG_LEVEL_WARNING,
-				  "Service [%s]: %s; the client is held for up to %d s "
-				  "(TIMEOUThold)",
-				  own->service->name, search->err.text,
-				  options_of(search)->timeout_hold_s);
+			tell_hold(search, &search->err);
 		search->has_failed = true;
 	} else if (search->err.kind == ERR_NAME_STALE && !search->takes_stale_answers) {
 		search->takes_stale_answers = true;

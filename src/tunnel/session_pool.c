@@ -110,8 +110,9 @@ on_failed(void *arg, const struct err *err, bool is_refused)
 
 	pool->last_err = *err;
 	(void)err_wrap(&pool->last_err, "bastion '%s'", name_of(pool));
-	log_write(&pool->log, LOG_LEVEL_ERROR, "%s (next attempt in %.1f s at the earliest)",
-		  pool->last_err.text, (double)pause / 1e6);
+	log_write_repeatable(&pool->log, LOG_LEVEL_ERROR, NULL, pool->last_err.text,
+			     "%s (next attempt in %.1f s at the earliest)", pool->last_err.text,
+			     (double)pause / 1e6);
 	if (!has_useful_session(pool))
 		fail_waiting(pool, NULL, &pool->last_err);
 }

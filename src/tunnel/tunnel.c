@@ -12,6 +12,7 @@
 #include "tunnel/search.h"
 #include "tunnel/socket_setup.h"
 #include "tunnel/spread.h"
+#include "tunnel/tunnel_log.h"
 #include "tunnel/worker.h"
 
 #include <assert.h>
@@ -51,6 +52,7 @@ struct tunnel {
 	struct mover *mover;        /* owned; NULL where nobody minds that the server moves */
 	struct buffer early;        /* what the client said while we were dialling */
 	bool is_inspected;          /* the client's first bytes have been looked at */
+	bool is_told;               /* the log has the beginning */
 
 	const struct address *endpoint; /* borrowed from the service; NULL while dialling */
 	char peer[SOCKET_NAME_SIZE];
@@ -89,39 +91,64 @@ end(struct tunnel *tunnel)
 	worker_tidy_later(tunnel->worker, tunnel);
 }
 
+static struct tunnel_story
+story_of(const struct tunnel *tunnel)
+{
+	struct tunnel_story story = {
+		.log = &tunnel->log,
+		.service = tunnel->service->service,
+		.peer = tunnel->peer,
+		.endpoint = tunnel->endpoint,
+		.server_name = tunnel->server_name,
+		.secured = tunnel->is_tls ? tunnel->server : NULL,
+		.accepted_us = tunnel->accepted_us,
+		.connected_us = tunnel->connected_us,
+	};
+
+	if (tunnel->relay == NULL)
+		return story;
+	story.bytes_to_server = relay_bytes_to_server(tunnel->relay);
+	story.bytes_to_client = relay_bytes_to_client(tunnel->relay);
+	return story;
+}
+
+static void
+tell_arrival(struct tunnel *tunnel)
+{
+	const struct tunnel_story story = story_of(tunnel);
+
+	tunnel->is_told = tunnel_log_accepted(&story);
+}
+
+/* Something moves, so it is more than a probe. */
+static void
+tell_beginning(struct tunnel *tunnel)
+{
+	const struct tunnel_story story = story_of(tunnel);
+
+	if (!tunnel->is_told)
+		tunnel_log_begin(&story);
+	tunnel->is_told = true;
+}
+
 /* The tunnel never came to relay anything. */
 static void
 end_unconnected(struct tunnel *tunnel, enum log_level level, const char *why)
 {
-	log_write(&tunnel->log, level, "Service [%s]: no tunnel for %s: %s", service_name(tunnel),
-		  tunnel->peer, why);
+	const struct tunnel_story story = story_of(tunnel);
+
+	tunnel_log_failed(&story, level, false, why);
 	end(tunnel);
 }
 
-static double
-milliseconds(uint64_t from_us, uint64_t to_us)
-{
-	return (double)(to_us - from_us) / 1000.0;
-}
-
-/* The first words are stunnel's: scripts search for them. */
 static void
-log_end(struct tunnel *tunnel, enum log_level level, bool is_reset, const char *why)
+log_end(struct tunnel *tunnel, bool is_trouble, bool is_reset, const char *why)
 {
-	char endpoint[SOCKET_NAME_SIZE];
+	struct tunnel_story story = story_of(tunnel);
 
-	log_write(&tunnel->log, level,
-		  "Connection %s: %llu byte(s) sent to %s, %llu byte(s) sent to socket; service "
-		  "[%s], %s to %s (%s), %s, connected in %.1f ms, open for %.1f s: %s",
-		  is_reset ? "reset" : "closed",
-		  (unsigned long long)relay_bytes_to_server(tunnel->relay),
-		  tunnel->is_tls ? "TLS" : "server",
-		  (unsigned long long)relay_bytes_to_client(tunnel->relay), service_name(tunnel),
-		  tunnel->peer, address_format(tunnel->endpoint, endpoint, sizeof endpoint),
-		  tunnel->server_name,
-		  tunnel->is_tls ? tls_stream_version(tunnel->server) : "plain",
-		  milliseconds(tunnel->accepted_us, tunnel->connected_us),
-		  milliseconds(tunnel->connected_us, clock_now_us()) / 1000.0, why);
+	if (story.bytes_to_server + story.bytes_to_client > 0)
+		tell_beginning(tunnel);
+	tunnel_log_closed(&story, is_trouble, is_reset, why);
 }
 
 static const char *
@@ -184,7 +211,7 @@ on_relay_end(void *arg, enum relay_end how, const struct err *err)
 
 	(void)snprintf(why, sizeof why, "%s%s%s", describe_end(how), err->text[0] ? ": " : "",
 		       err->text);
-	log_end(tunnel, is_trouble ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, is_reset, why);
+	log_end(tunnel, is_trouble, is_reset, why);
 	end(tunnel);
 }
 
@@ -197,6 +224,7 @@ inspect_first_bytes(void *arg, const unsigned char *bytes, size_t length ATTR_UN
 	struct tunnel *tunnel = arg;
 
 	tunnel->is_inspected = true;
+	tell_beginning(tunnel);
 	if (bytes[0] != 0x16)
 		return true;
 	return err_set(err, "the client speaks TLS to a port that takes plain Redis; remove --tls "
@@ -210,6 +238,19 @@ give_up(struct tunnel *tunnel, enum log_level level, const char *why)
 	search_free(tunnel->search);
 	tunnel->search = NULL;
 	end_unconnected(tunnel, level, why);
+}
+
+/* The client has left without a word, while the dial is under way. */
+static void
+let_go(struct tunnel *tunnel)
+{
+	const struct tunnel_story story = story_of(tunnel);
+
+	search_free(tunnel->search);
+	tunnel->search = NULL;
+	tunnel_log_failed(&story, LOG_LEVEL_DEBUG, true,
+			  "the client left before the server had answered");
+	end(tunnel);
 }
 
 /* Until there is a server, one piece of what the client says is kept, so that a client that
@@ -235,26 +276,9 @@ on_early_bytes(void *arg, struct stream *client, unsigned ready ATTR_UNUSED)
 	case STREAM_EOF:
 	case STREAM_RESET:
 	case STREAM_FAILED:
-		give_up(tunnel, LOG_LEVEL_NOTICE, "the client left before the server had answered");
+		let_go(tunnel);
 		return;
 	}
-}
-
-static void
-log_connected(struct tunnel *tunnel)
-{
-	char endpoint[SOCKET_NAME_SIZE];
-	char security[128] = "plain";
-
-	if (tunnel->is_tls)
-		(void)snprintf(security, sizeof security, "%s %s, %s session",
-			       tls_stream_version(tunnel->server),
-			       tls_stream_cipher(tunnel->server),
-			       tls_stream_is_resumed(tunnel->server) ? "resumed" : "new");
-	log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s] connected to %s (%s), %s, %.1f ms",
-		  service_name(tunnel), address_format(tunnel->endpoint, endpoint, sizeof endpoint),
-		  tunnel->server_name, security,
-		  milliseconds(tunnel->accepted_us, tunnel->connected_us));
 }
 
 static void
@@ -359,8 +383,10 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	tunnel->is_tls = outcome->is_tls;
 	tunnel->connected_us = clock_now_us();
 	(void)snprintf(tunnel->server_name, sizeof tunnel->server_name, "%s", outcome->name);
-	if (log_is_on(&tunnel->log, LOG_LEVEL_NOTICE))
-		log_connected(tunnel);
+	if (tunnel->is_told) {
+		const struct tunnel_story story = story_of(tunnel);
+		tunnel_log_connected(&story);
+	}
 	struct spread *spread = generation_spread(tunnel->generation,
 						  outcome->service->service->index);
 	if (spread != NULL)
@@ -416,6 +442,7 @@ adopt(struct worker *worker, struct generation *generation, const struct worker_
 	(void)socket_name(&client->peer, client->peer_length, tunnel->peer, sizeof tunnel->peer);
 	buffer_init(&tunnel->early);
 	log_id_begin(&tunnel->log, options_of(tunnel));
+	tunnel->log.service = service_name(tunnel);
 	tunnel->client = socket_stream_new(worker_base(worker), client->fd);
 	return tunnel;
 }
@@ -450,8 +477,7 @@ tunnel_start(struct worker *worker, struct generation *generation,
 		(void)err_set(&err, "out of memory");
 		goto fail;
 	}
-	log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s] accepted connection from %s",
-		  service_name(tunnel), tunnel->peer);
+	tell_arrival(tunnel);
 	if (!socket_setup(client->fd, client->peer.ss_family, SOCKET_SIDE_LOCAL, 0,
 			  &options_of(tunnel)->socket, &err))
 		goto fail;
@@ -483,10 +509,11 @@ tunnel_tidy(struct tunnel *tunnel)
 void
 tunnel_stop(struct tunnel *tunnel, const char *why)
 {
+	const struct tunnel_story story = story_of(tunnel);
+
 	if (tunnel->state == TUNNEL_RELAYING)
-		log_end(tunnel, LOG_LEVEL_NOTICE, false, why);
+		log_end(tunnel, false, false, why);
 	else if (tunnel->state == TUNNEL_DIALLING)
-		log_write(&tunnel->log, LOG_LEVEL_NOTICE, "Service [%s]: no tunnel for %s: %s",
-			  service_name(tunnel), tunnel->peer, why);
+		tunnel_log_failed(&story, LOG_LEVEL_NOTICE, !tunnel->is_inspected, why);
 	free_tunnel(tunnel);
 }

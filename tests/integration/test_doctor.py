@@ -141,7 +141,7 @@ def test_good_way_is_told_step_by_step(doctor, to_redis, redis_tls):
     assert found.finding("PING")["text"] == "PONG"
     assert re.match(r"Redis \d+\.\d.*cluster mode is off", found.finding("server")["text"])
     for item in found.findings():
-        assert item["milliseconds"] >= 0 and item["verdict"] == "ok"
+        assert item["took_ms"] >= 0 and item["verdict"] == "ok"
 
 
 def test_good_way_through_a_bastion_is_told_step_by_step(
