@@ -96,6 +96,15 @@ SOURCES := \
 	src/redis/conversation.c \
 	src/redis/reply.c \
 	src/redis/scan.c \
+	src/control/control.c \
+	src/control/control_socket.c \
+	src/control/http_server.c \
+	src/control/json.c \
+	src/control/light.c \
+	src/control/metrics.c \
+	src/control/resources.c \
+	src/control/status.c \
+	src/control/survey.c \
 	src/ssh/agent.c \
 	src/ssh/agent_message.c \
 	src/ssh/base64.c \
@@ -144,7 +153,9 @@ SOURCES := \
 	src/tunnel/generation.c \
 	src/tunnel/headcount.c \
 	src/tunnel/hold.c \
+	src/tunnel/health.c \
 	src/tunnel/inbox.c \
+	src/tunnel/inquiry.c \
 	src/tunnel/listener.c \
 	src/tunnel/log_id.c \
 	src/tunnel/mover.c \
@@ -157,6 +168,7 @@ SOURCES := \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \
 	src/tunnel/spread.c \
+	src/tunnel/stats.c \
 	src/tunnel/tunnel.c \
 	src/tunnel/tunnel_log.c \
 	src/tunnel/unix_socket.c \

@@ -5,6 +5,7 @@
 #include "config/report.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Reload: reads the file anew and serves by it, or changes nothing. Build and validate (in the
@@ -35,6 +36,16 @@ struct reload *reload_new(const struct reload_request *request);
 /* Begins, and tells the log and the service manager. `on_done` may be NULL. False with `err`: it is
  * refused, and the callback will not come. */
 bool reload_start(struct reload *reload, reload_done_cb *on_done, void *arg, struct err *err);
+
+/* What has become of reloads so far. */
+struct reload_tally {
+	bool is_loading;
+	unsigned count;
+	unsigned failed;
+	int64_t at_ms;             /* of the last one, since 1970; 0: none */
+	char error[ERR_TEXT_SIZE]; /* why the last one changed nothing; empty: it did */
+};
+const struct reload_tally *reload_get_tally(const struct reload *reload);
 
 /* No more reloads, because of `why` (static); one that is under way changes nothing. */
 void reload_refuse(struct reload *reload, const char *why);

@@ -17,6 +17,7 @@
 enum { SERVING_TEXT_SIZE = 160 };
 
 struct event_base;
+struct listener;
 struct serving;
 struct worker;
 
@@ -44,6 +45,8 @@ void serving_forget(struct serving *serving);
 struct setup *serving_setup(const struct serving *serving);
 size_t serving_worker_count(const struct serving *serving);
 struct worker *serving_worker(const struct serving *serving, size_t index);
+struct worker *const *serving_workers(const struct serving *serving);
+struct listener *const *serving_listeners(const struct serving *serving); /* for each service */
 
 /* Logs where the service listens and what it connects to. */
 void serving_log_service(const struct service *service);

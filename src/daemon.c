@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "control/control.h"
 #include "loader.h"
 #include "log_options.h"
 #include "notify.h"
@@ -38,6 +39,8 @@ struct daemon {
 	struct inbox *inbox;         /* owned */
 	struct signals *signals;     /* owned */
 	struct reload *reload;       /* owned */
+	struct control *control;     /* owned */
+	bool is_running;
 	bool has_pid_file;
 };
 
@@ -151,6 +154,64 @@ make_loop(struct daemon *daemon, struct err *err)
 	return true;
 }
 
+static enum control_phase
+phase_of(const struct daemon *daemon)
+{
+	if (!daemon->is_running)
+		return CONTROL_STARTING;
+	return reload_get_tally(daemon->reload)->is_loading ? CONTROL_RELOADING : CONTROL_RUNNING;
+}
+
+static void
+describe(void *arg, struct control_facts *ret_facts)
+{
+	const struct daemon *daemon = arg;
+	const struct reload_tally *tally = reload_get_tally(daemon->reload);
+
+	*ret_facts = (struct control_facts){
+		.phase = phase_of(daemon),
+		.setup = serving_setup(daemon->serving),
+		.workers = serving_workers(daemon->serving),
+		.worker_count = serving_worker_count(daemon->serving),
+		.listeners = serving_listeners(daemon->serving),
+		.reloads = tally->count,
+		.reloads_failed = tally->failed,
+		.reloaded_ms = tally->at_ms,
+		.reload_error = tally->error[0] != '\0' ? tally->error : NULL,
+	};
+}
+
+static bool
+begin_reload(void *arg, control_reloaded_cb *on_done, void *on_done_arg, struct err *err)
+{
+	const struct daemon *daemon = arg;
+
+	log_write(&log_main, LOG_LEVEL_NOTICE, "Told to reload on the control socket");
+	return reload_start(daemon->reload, on_done, on_done_arg, err);
+}
+
+static void
+stop(void *arg)
+{
+	const struct daemon *daemon = arg;
+
+	log_write(&log_main, LOG_LEVEL_NOTICE, "Told to stop on the control socket; terminating");
+	(void)event_base_loopbreak(daemon->base);
+}
+
+static bool
+start_control(struct daemon *daemon, struct err *err)
+{
+	const struct control_host host = {
+		.describe = describe,
+		.reload = begin_reload,
+		.stop = stop,
+		.arg = daemon,
+	};
+
+	return control_start(daemon->control, daemon->base, daemon->inbox, &host, err);
+}
+
 static bool
 start(struct daemon *daemon, struct err *err)
 {
@@ -163,6 +224,8 @@ start(struct daemon *daemon, struct err *err)
 		.in_force = daemon->config,
 	};
 	daemon->reload = reload_new(&request);
+	if (!start_control(daemon, err))
+		return false;
 	/* Last, because until then errors reach the terminal as well. */
 	return log_start(daemon->logs_to_stderr, err);
 }
@@ -173,6 +236,7 @@ close_all(struct daemon *daemon)
 	serving_free(daemon->serving);
 	/* Workers and loader have ended: nobody posts any more. */
 	reload_free(daemon->reload);
+	control_close(daemon->control);
 	signals_free(daemon->signals);
 	inbox_free(daemon->inbox);
 	if (daemon->base != NULL)
@@ -225,7 +289,9 @@ run(struct daemon *daemon, struct report *report)
 	(void)signal(SIGPIPE, SIG_IGN);
 	setup_set_room(daemon->setup, room_for_clients(process_set_limits()));
 	log_options_begin(&daemon->config->global, daemon->is_foreground);
-	daemon->serving = serving_open(daemon->setup, report);
+	daemon->control = control_open(&daemon->config->global, report);
+	if (daemon->control != NULL)
+		daemon->serving = serving_open(daemon->setup, report);
 	if (daemon->serving == NULL) {
 		log_options_tell(report, REPORT_ERROR, REPORT_ERROR);
 		goto out;
@@ -238,6 +304,7 @@ run(struct daemon *daemon, struct report *report)
 		goto out;
 	}
 	is_started = true;
+	daemon->is_running = true;
 	signals_release();
 	log_start_of(daemon, report);
 	serve(daemon);

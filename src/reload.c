@@ -1,5 +1,6 @@
 #include "reload.h"
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -25,6 +26,7 @@ struct reload {
 	struct list now;       /* who waits for what is under way */
 	struct list later;     /* who asked since it began */
 	const char *refusal;   /* static; NULL: reloads are welcome */
+	struct reload_tally tally;
 };
 
 struct reload *
@@ -129,6 +131,30 @@ tell_manager(const struct reload *reload, bool is_applied)
 	notify_ready(text);
 }
 
+/* The first error tells why, as a rule; the log has them all. */
+static void
+count(struct reload_tally *tally, bool is_applied, const struct report *report)
+{
+	const struct report_entry *entry = NULL;
+
+	tally->count++;
+	tally->failed += !is_applied;
+	tally->at_ms = clock_wall_ms();
+	tally->error[0] = '\0';
+	for (size_t i = 0; !is_applied && (entry = report_get(report, i)) != NULL; i++) {
+		if (entry->level == REPORT_ERROR)
+			break;
+	}
+	if (entry != NULL)
+		(void)snprintf(tally->error, sizeof tally->error, "%s", entry->text);
+}
+
+const struct reload_tally *
+reload_get_tally(const struct reload *reload)
+{
+	return &reload->tally;
+}
+
 static bool begin(struct reload *reload);
 
 static void
@@ -139,6 +165,7 @@ on_loaded(void *arg, struct setup *setup, struct report *report)
 
 	loader_free(reload->loader);
 	reload->loader = NULL;
+	reload->tally.is_loading = false;
 	if (reload->refusal != NULL)
 		report_add(report, REPORT_ERROR, (struct location){0}, "%s", reload->refusal);
 	else if (setup != NULL)
@@ -153,6 +180,7 @@ on_loaded(void *arg, struct setup *setup, struct report *report)
 			  reload->request.path, report_count(report, REPORT_ERROR));
 	setup_unref(setup);
 	tell_manager(reload, is_applied);
+	count(&reload->tally, is_applied, report);
 	answer(&reload->now, is_applied, report);
 	if (!list_is_empty(&reload->later) && (reload->refusal != NULL || !begin(reload)))
 		answer(&reload->later, false, report);
@@ -172,6 +200,7 @@ begin(struct reload *reload)
 		tell_manager(reload, false);
 		return false;
 	}
+	reload->tally.is_loading = true;
 	while (!list_is_empty(&reload->later)) {
 		struct list *link = reload->later.next;
 		list_remove(link);

@@ -6,6 +6,7 @@
 #include "tunnel/generation.h"
 #include "tunnel/listener.h"
 #include "tunnel/socket_setup.h"
+#include "tunnel/stats.h"
 #include "tunnel/worker.h"
 
 #include <stdio.h>
@@ -94,6 +95,7 @@ turn_away(const struct serving *serving, const struct service *service, enum adm
 	const struct log_facts facts = {.service = service->name};
 	char text[LOG_TEXT_SIZE];
 
+	stats_add(&setup_get_service(serving->setup, service->index)->stats->turned_away, 1);
 	(void)snprintf(text, sizeof text,
 		       "Service [%s]: a client was turned away: %s has its maxClients = %d",
 		       service->name,
@@ -224,6 +226,18 @@ size_t
 serving_worker_count(const struct serving *serving)
 {
 	return serving->worker_count;
+}
+
+struct worker *const *
+serving_workers(const struct serving *serving)
+{
+	return serving->workers;
+}
+
+struct listener *const *
+serving_listeners(const struct serving *serving)
+{
+	return serving->listeners.items;
 }
 
 struct worker *

@@ -17,6 +17,11 @@ char *text_trim(char *text);
  * is what can be trusted. `size` counts the final NUL; longer text is cut. Returns `out`. */
 char *text_escape(char *out, size_t size, const char *text);
 
+/* Copies `text` for JSON and other formats that insist on UTF-8: what is none becomes "\xNN", byte by
+ * byte, so that different texts stay different. `size` counts the final NUL; longer text is cut, and
+ * never in the middle of a letter. Returns `out`. */
+char *text_to_utf8(char *out, size_t size, const char *text);
+
 /* How many single-letter changes turn one text into the other, letters of either case alike.
  * Both are cut at 40 bytes. For "did you mean …". */
 unsigned text_distance(const char *left, const char *right);

@@ -75,6 +75,8 @@ struct global_options {
 	int max_clients; /* of all services together; 0: as many as descriptors allow */
 	char *resolver;  /* name servers, "ADDRESS[:PORT],…"; NULL: those of /etc/resolv.conf */
 	int dns_cache_s; /* how long an answer is used at most */
+	char *control;   /* the control socket's path, or "auto" or "no" */
+	struct address_list status_listen;
 };
 
 enum tls_version_choice {

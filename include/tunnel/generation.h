@@ -16,6 +16,8 @@
 struct event_base;
 struct generation;
 struct hold;
+struct health;
+struct health_book;
 struct resolver;
 struct session_pool;
 struct step_observer;
@@ -27,6 +29,7 @@ struct watch;
 struct generation_place {
 	struct event_base *base; /* borrowed, as all here */
 	struct resolver *resolver;
+	struct health_book *healths;          /* of the worker; outlives its generations */
 	const struct step_observer *observer; /* of the ways to bastions; NULL: nobody */
 	size_t worker_index;                  /* which of how many */
 	size_t worker_count;
@@ -73,6 +76,9 @@ struct spread *generation_spread(const struct generation *generation, size_t ser
 struct hold *generation_hold(const struct generation *generation, size_t service_index);
 
 const struct generation_place *generation_place(const struct generation *generation);
+
+/* How the way of this service is. */
+struct health *generation_health(const struct generation *generation, size_t service_index);
 
 /* The endpoint that this service's next dial begins with, by its `failover`. */
 size_t generation_first_endpoint(struct generation *generation, size_t service_index);

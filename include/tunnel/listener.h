@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 /*
@@ -42,6 +43,14 @@ bool listener_start(struct listener *listener, struct event_base *base,
 
 /* What it shares with those before becomes its own: they are closed next. */
 void listener_take_over(struct listener *listener);
+
+/* Whether it accepts clients, and if not, why. */
+struct listener_state {
+	bool is_paused;
+	int64_t paused_ms;      /* the last pause began, since 1970; 0: none so far */
+	char pause_reason[128]; /* of that */
+};
+const struct listener_state *listener_get_state(const struct listener *listener);
 
 /* Stops accepting, closes, and removes unix sockets. NULL is fine. */
 void listener_close(struct listener *listener);

@@ -14,6 +14,7 @@
 
 struct headcount;
 struct ssh_credentials;
+struct stats;
 struct tls_context;
 struct setup;
 
@@ -23,6 +24,7 @@ struct setup_service {
 	struct resolved source;        /* `local`; count 0: any address */
 	struct resolved *accepts;      /* owned; for each `accept`; empty for a unix socket */
 	struct headcount *clients;     /* one reference; the same across reloads */
+	struct stats *stats;           /* one reference; the same for every service of this name */
 };
 
 /* Reads every file that `config` names; takes a reference of its own. What lives longer than a

@@ -1,7 +1,11 @@
 #ifndef CACHETUNNEL_TUNNEL_TUNNEL_H
 #define CACHETUNNEL_TUNNEL_TUNNEL_H
 
+#include "base/log.h"
+#include "tunnel/socket_setup.h"
+
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * One client's connection and everything that exists for it: the client's stream, the dial or
@@ -28,5 +32,23 @@ bool tunnel_tidy(struct tunnel *tunnel);
 
 /* Ends it now, because the daemon stops; `why` is for the log. Frees it. */
 void tunnel_stop(struct tunnel *tunnel, const char *why);
+
+/* What an open tunnel looks like from outside; can be copied to another thread. */
+struct tunnel_view {
+	char id[LOG_ID_SIZE]; /* as in the log */
+	char service[64];     /* its name; cut if longer */
+	char peer[SOCKET_NAME_SIZE];
+	char endpoint[SOCKET_NAME_SIZE]; /* empty while dialling */
+	char server[SOCKET_NAME_SIZE];   /* the address that was reached */
+	char security[64];               /* "TLSv1.3", "plain"; empty while dialling */
+	uint64_t accepted_us;            /* by clock_now_us() */
+	uint64_t bytes_to_server;
+	uint64_t bytes_to_client;
+};
+
+void tunnel_describe(const struct tunnel *tunnel, struct tunnel_view *ret_view);
+
+/* Adds to the service's counters what it has moved since it was last asked. */
+void tunnel_account(struct tunnel *tunnel);
 
 #endif

@@ -15,6 +15,7 @@
  */
 
 struct event_base;
+struct health_book;
 struct message;
 struct resolver;
 struct scratch;
@@ -54,6 +55,11 @@ int worker_load(const struct worker *worker);
 
 /* Closes every tunnel, ends the thread, and frees the worker. NULL is fine. */
 void worker_stop(struct worker *worker);
+
+/* For inquiries, in its thread: what it has seen, and every tunnel, the youngest first. */
+struct health_book *worker_health_book(struct worker *worker);
+void worker_visit_tunnels(struct worker *worker, void (*visit)(void *arg, struct tunnel *tunnel),
+			  void *arg);
 
 /* For its own tunnels, in its thread. All borrowed. */
 

@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,59 @@ text_escape(char *out, size_t size, const char *text)
 		out[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '.';
 	if (size > 0)
 		out[length] = '\0';
+	return out;
+}
+
+/* The length of the letter at `text`, 0 where that is no UTF-8 (RFC 3629, section 4). */
+static size_t
+utf8_length(const unsigned char *text)
+{
+	static const struct {
+		unsigned char first_min, first_max; /* of the first byte */
+		unsigned char min, max;             /* of the second */
+		size_t length;
+	} forms[] = {
+		{0x00, 0x7f, 0x00, 0xff, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2},
+		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
+		{0xf4, 0xf4, 0x80, 0x8f, 4},
+	};
+
+	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+		if (text[0] < forms[i].first_min || text[0] > forms[i].first_max)
+			continue;
+		if (forms[i].length > 1 && (text[1] < forms[i].min || text[1] > forms[i].max))
+			return 0;
+		for (size_t at = 2; at < forms[i].length; at++) {
+			if (text[at] < 0x80 || text[at] > 0xbf)
+				return 0;
+		}
+		return forms[i].length;
+	}
+	return 0;
+}
+
+char *
+text_to_utf8(char *out, size_t size, const char *text)
+{
+	const unsigned char *from = (const unsigned char *)text;
+	size_t used = 0;
+
+	while (*from != '\0') {
+		size_t length = utf8_length(from);
+		char escaped[5];
+		if (length == 0)
+			(void)snprintf(escaped, sizeof escaped, "\\x%02x", *from);
+		size_t added = length > 0 ? length : 4;
+		if (used + added >= size)
+			break;
+		memcpy(out + used, length > 0 ? (const char *)from : escaped, added);
+		used += added;
+		from += length > 0 ? length : 1;
+	}
+	if (size > 0)
+		out[used] = '\0';
 	return out;
 }
 

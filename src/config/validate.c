@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -78,6 +79,47 @@ check_absolute(const struct config *config, const char *option, const char *path
 			   option, path);
 }
 
+static bool
+is_word(const char *text, const char *word)
+{
+	return text_equal_nocase(text, word);
+}
+
+/* Whether the host can be reached from this machine only: a name would have to be looked up. */
+static bool
+is_loopback(const char *host)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (text_equal_nocase(host, "localhost"))
+		return true;
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static void
+check_control(const struct config *config, struct report *report)
+{
+	const struct global_options *global = &config->global;
+	const struct address_list *listen = &global->status_listen;
+
+	if (!is_word(global->control, "auto") && !is_word(global->control, "no") &&
+	    *global->control != '/')
+		report_add(report, REPORT_ERROR, config_option_at(config, "control"),
+			   "'control' must be a path that begins with '/', auto or no; '%.80s' is "
+			   "none of them",
+			   global->control);
+	for (size_t i = 0; i < listen->count; i++) {
+		const struct address *address = &listen->items[i];
+		if (address_is_unix(address) || !is_loopback(address_host(address)))
+			report_add(report, REPORT_ERROR, address->at,
+				   "'statusListen' must be an address of this machine alone, such "
+				   "as 127.0.0.1:9900; for a Unix socket there is 'control'");
+	}
+}
+
 void
 validate_global(struct config *config, struct report *report)
 {
@@ -90,6 +132,7 @@ validate_global(struct config *config, struct report *report)
 	}
 	check_absolute(config, "output", global->output, report);
 	check_absolute(config, "pid", global->pid, report);
+	check_control(config, report);
 	check_owner(global->setuid, config_option_at(config, "setuid"), global->setgid,
 		    config_option_at(config, "setgid"), report);
 	if (global->chroot != NULL &&

@@ -1,6 +1,7 @@
 #include "tunnel/generation.h"
 
 #include "stream/tls_sessions.h"
+#include "tunnel/health.h"
 #include "tunnel/hold.h"
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
@@ -12,6 +13,7 @@
 
 struct generation_service {
 	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
+	struct health *health;         /* borrowed from the worker */
 	size_t next_endpoint;          /* for failover = rr */
 	struct hold *hold;             /* owned */
 	struct spread *spread;         /* owned; NULL where the role is another */
@@ -71,6 +73,11 @@ make_services(struct generation *generation)
 		const struct setup_service *service = setup_get_service(generation->setup, i);
 		const struct service_options *options = &service->service->options;
 		unsigned char random = 0;
+
+		generation->services[i].health = health_book_get(generation->place.healths,
+								 service->stats);
+		if (generation->services[i].health == NULL)
+			return false;
 
 		/* Rotation begins anywhere, so that workers and restarts do not all prefer the
 		 * first endpoint. */
@@ -268,6 +275,12 @@ const struct generation_place *
 generation_place(const struct generation *generation)
 {
 	return &generation->place;
+}
+
+struct health *
+generation_health(const struct generation *generation, size_t service_index)
+{
+	return generation->services[service_index].health;
 }
 
 size_t

@@ -1,5 +1,6 @@
 #include "tunnel/listener.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,7 +39,7 @@ struct listener {
 	struct accepting_socket *sockets; /* owned */
 	size_t count;
 	struct event *resume; /* owned; ends a pause */
-	bool is_paused;
+	struct listener_state state;
 	listener_client_cb *on_client;
 	listener_room_cb *has_room;
 	void *arg;
@@ -242,12 +244,16 @@ pause_accepting(struct listener *listener, const char *why)
 {
 	struct timeval pause = {.tv_usec = PAUSE_MS * 1000};
 
-	if (!listener->is_paused)
+	if (!listener->state.is_paused)
 		log_write(&log_main, LOG_LEVEL_WARNING,
 			  "Service [%s]: accepting is paused: %s; raise LimitNOFILE or ulimit -n, "
 			  "or set maxClients",
 			  listener->service->name, why);
-	listener->is_paused = true;
+	if (!listener->state.is_paused)
+		listener->state.paused_ms = clock_wall_ms();
+	(void)snprintf(listener->state.pause_reason, sizeof listener->state.pause_reason, "%s",
+		       why);
+	listener->state.is_paused = true;
 	set_accepting(listener, false);
 	(void)event_add(listener->resume, &pause);
 }
@@ -261,9 +267,9 @@ on_resume(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 static void
 note_accepting_again(struct listener *listener)
 {
-	if (!listener->is_paused)
+	if (!listener->state.is_paused)
 		return;
-	listener->is_paused = false;
+	listener->state.is_paused = false;
 	log_write(&log_main, LOG_LEVEL_NOTICE, "Service [%s]: accepting again",
 		  listener->service->name);
 }
@@ -382,6 +388,12 @@ listener_take_over(struct listener *listener)
 		socket->predecessor->unlink_path = NULL;
 		socket->predecessor = NULL;
 	}
+}
+
+const struct listener_state *
+listener_get_state(const struct listener *listener)
+{
+	return &listener->state;
 }
 
 void

@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "tunnel/generation.h"
+#include "tunnel/health.h"
 #include "tunnel/hold.h"
 
 #include <assert.h>
@@ -177,6 +178,7 @@ start_dial(struct search *search)
 						       : generation_watches(generation, index),
 		.spread = generation_spread(generation, index),
 		.is_anew = search->has_failed,
+		.observer = &generation_health(generation, index)->observer,
 		.log = search->request.log,
 	};
 

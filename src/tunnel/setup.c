@@ -6,6 +6,7 @@
 #include "stream/tls_context.h"
 #include "tunnel/headcount.h"
 #include "tunnel/socket_setup.h"
+#include "tunnel/stats.h"
 
 #include <netdb.h>
 #include <stdatomic.h>
@@ -96,6 +97,18 @@ find_predecessor(const struct setup *previous, const struct config *config, size
 	return NULL;
 }
 
+/* Services of one name are counted together (check_names() warns of them), across reloads too. */
+static struct stats *
+take_stats(const struct setup *setup, const struct setup_service *predecessor, const char *name)
+{
+	for (size_t i = 0; i < setup->config->service_count; i++) {
+		struct stats *stats = setup->services[i].stats;
+		if (stats != NULL && strcmp(stats->name, name) == 0)
+			return stats_ref(stats);
+	}
+	return predecessor != NULL ? stats_ref(predecessor->stats) : stats_new(name);
+}
+
 static void
 make_service(struct setup *setup, size_t index, const struct setup *previous, struct report *report)
 {
@@ -105,6 +118,7 @@ make_service(struct setup *setup, size_t index, const struct setup *previous, st
 	service->service = setup->config->services[index];
 	service->clients = predecessor != NULL ? headcount_ref(predecessor->clients)
 					       : headcount_new();
+	service->stats = take_stats(setup, predecessor, service->service->name);
 	if (!service->service->options.plain)
 		service->tls = tls_context_new(service->service, &setup->system_trust, report);
 	resolve_source(service, report);
@@ -192,6 +206,7 @@ setup_unref(struct setup *setup)
 		tls_context_free(setup->services[i].tls);
 		headcount_unref(setup->services[i].clients);
 		free(setup->services[i].accepts);
+		stats_unref(setup->services[i].stats);
 	}
 	X509_STORE_free(setup->system_trust);
 	for (size_t i = 0; i < setup->config->bastion_count; i++)

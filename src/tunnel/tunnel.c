@@ -6,12 +6,14 @@
 #include "stream/socket_stream.h"
 #include "stream/tls_stream.h"
 #include "tunnel/generation.h"
+#include "tunnel/health.h"
 #include "tunnel/log_id.h"
 #include "tunnel/mover.h"
 #include "tunnel/relay.h"
 #include "tunnel/search.h"
 #include "tunnel/socket_setup.h"
 #include "tunnel/spread.h"
+#include "tunnel/stats.h"
 #include "tunnel/tunnel_log.h"
 #include "tunnel/worker.h"
 
@@ -60,6 +62,8 @@ struct tunnel {
 	bool is_tls;
 	uint64_t accepted_us;
 	uint64_t connected_us;
+	uint64_t counted_to_server; /* of the bytes moved, those that the counters have */
+	uint64_t counted_to_client;
 };
 
 static void
@@ -83,9 +87,33 @@ options_of(const struct tunnel *tunnel)
 	return &tunnel->service->service->options;
 }
 
-static void
-end(struct tunnel *tunnel)
+void
+tunnel_account(struct tunnel *tunnel)
 {
+	struct stats *stats = tunnel->service->stats;
+
+	if (tunnel->relay == NULL)
+		return;
+	uint64_t to_server = relay_bytes_to_server(tunnel->relay);
+	uint64_t to_client = relay_bytes_to_client(tunnel->relay);
+	stats_add(&stats->bytes_to_server, to_server - tunnel->counted_to_server);
+	stats_add(&stats->bytes_to_client, to_client - tunnel->counted_to_client);
+	tunnel->counted_to_server = to_server;
+	tunnel->counted_to_client = to_client;
+}
+
+/* Once for each tunnel, at its end. */
+static void
+count_end(struct tunnel *tunnel, enum stats_end how)
+{
+	tunnel_account(tunnel);
+	stats_add(&tunnel->service->stats->ended[how], 1);
+}
+
+static void
+end(struct tunnel *tunnel, enum stats_end how)
+{
+	count_end(tunnel, how);
 	stream_set_interest(tunnel->client, 0);
 	set_state(tunnel, TUNNEL_ENDED);
 	worker_tidy_later(tunnel->worker, tunnel);
@@ -133,12 +161,12 @@ tell_beginning(struct tunnel *tunnel)
 
 /* The tunnel never came to relay anything. */
 static void
-end_unconnected(struct tunnel *tunnel, enum log_level level, const char *why)
+end_unconnected(struct tunnel *tunnel, enum stats_end how, enum log_level level, const char *why)
 {
 	const struct tunnel_story story = story_of(tunnel);
 
 	tunnel_log_failed(&story, level, false, why);
-	end(tunnel);
+	end(tunnel, how);
 }
 
 static void
@@ -182,6 +210,35 @@ describe_end(enum relay_end how)
 	return "unknown";
 }
 
+static enum stats_end
+stats_end_of(enum relay_end how)
+{
+	switch (how) {
+	case RELAY_CLIENT_ENDED:
+		return STATS_CLIENT_CLOSED;
+	case RELAY_SERVER_ENDED:
+		return STATS_SERVER_CLOSED;
+	case RELAY_CLIENT_RESET:
+		return STATS_CLIENT_RESET;
+	case RELAY_SERVER_RESET:
+		return STATS_SERVER_RESET;
+	case RELAY_CLIENT_FAILED:
+		return STATS_CLIENT_FAILED;
+	case RELAY_SERVER_FAILED:
+		return STATS_SERVER_FAILED;
+	case RELAY_REFUSED:
+		return STATS_REFUSED;
+	case RELAY_IDLE:
+		return STATS_IDLE;
+	case RELAY_LEFT:
+	case RELAY_CUT:
+		return STATS_MOVED;
+	case RELAY_NO_MEMORY:
+		break;
+	}
+	return STATS_NO_MEMORY;
+}
+
 /* What broke on one side is passed on to the other as a reset, unless the service says that
  * even errors are to look like an orderly end (`reset = no`). */
 static bool
@@ -212,7 +269,7 @@ on_relay_end(void *arg, enum relay_end how, const struct err *err)
 	(void)snprintf(why, sizeof why, "%s%s%s", describe_end(how), err->text[0] ? ": " : "",
 		       err->text);
 	log_end(tunnel, is_trouble, is_reset, why);
-	end(tunnel);
+	end(tunnel, stats_end_of(how));
 }
 
 /* A Redis client never begins with the byte that begins every TLS connection (RFC 8446, 5.1:
@@ -233,11 +290,11 @@ inspect_first_bytes(void *arg, const unsigned char *bytes, size_t length ATTR_UN
 
 /* The client is lost while the dial is still under way. */
 static void
-give_up(struct tunnel *tunnel, enum log_level level, const char *why)
+give_up(struct tunnel *tunnel, enum stats_end how, enum log_level level, const char *why)
 {
 	search_free(tunnel->search);
 	tunnel->search = NULL;
-	end_unconnected(tunnel, level, why);
+	end_unconnected(tunnel, how, level, why);
 }
 
 /* The client has left without a word, while the dial is under way. */
@@ -250,7 +307,7 @@ let_go(struct tunnel *tunnel)
 	tunnel->search = NULL;
 	tunnel_log_failed(&story, LOG_LEVEL_DEBUG, true,
 			  "the client left before the server had answered");
-	end(tunnel);
+	end(tunnel, STATS_CLIENT_LEFT);
 }
 
 /* Until there is a server, one piece of what the client says is kept, so that a client that
@@ -269,9 +326,9 @@ on_early_bytes(void *arg, struct stream *client, unsigned ready ATTR_UNUSED)
 	case STREAM_OK:
 		stream_set_interest(client, 0);
 		if (!inspect_first_bytes(tunnel, scratch->bytes, count, &err))
-			give_up(tunnel, LOG_LEVEL_WARNING, err.text);
+			give_up(tunnel, STATS_REFUSED, LOG_LEVEL_WARNING, err.text);
 		else if (!buffer_append(&tunnel->early, scratch->bytes, count))
-			give_up(tunnel, LOG_LEVEL_ERROR, "out of memory");
+			give_up(tunnel, STATS_NO_MEMORY, LOG_LEVEL_ERROR, "out of memory");
 		return;
 	case STREAM_EOF:
 	case STREAM_RESET:
@@ -340,7 +397,7 @@ start_relay(struct tunnel *tunnel)
 	set_state(tunnel, TUNNEL_RELAYING);
 	tunnel->relay = relay_new(tunnel->client, tunnel->server, &settings, &tunnel->early);
 	if (tunnel->relay == NULL)
-		end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
+		end_unconnected(tunnel, STATS_NO_MEMORY, LOG_LEVEL_ERROR, "out of memory");
 	else if (tunnel->mover != NULL)
 		mover_begin(tunnel->mover, tunnel->relay);
 }
@@ -375,7 +432,7 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	worker_tidy_later(tunnel->worker, tunnel); /* the search is no longer needed */
 	if (outcome == NULL) {
 		tell_client(tunnel, err->text);
-		end_unconnected(tunnel, LOG_LEVEL_ERROR, err->text);
+		end_unconnected(tunnel, STATS_NOT_CONNECTED, LOG_LEVEL_ERROR, err->text);
 		return;
 	}
 	tunnel->server = outcome->stream;
@@ -394,7 +451,7 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	if (make_mover(tunnel, outcome))
 		start_relay(tunnel);
 	else
-		end_unconnected(tunnel, LOG_LEVEL_ERROR, "out of memory");
+		end_unconnected(tunnel, STATS_NO_MEMORY, LOG_LEVEL_ERROR, "out of memory");
 }
 
 static bool
@@ -439,6 +496,7 @@ adopt(struct worker *worker, struct generation *generation, const struct worker_
 	tunnel->generation = generation_ref(generation);
 	tunnel->service = setup_get_service(generation_setup(generation), client->service_index);
 	tunnel->accepted_us = clock_now_us();
+	stats_add(&tunnel->service->stats->opened, 1);
 	(void)socket_name(&client->peer, client->peer_length, tunnel->peer, sizeof tunnel->peer);
 	buffer_init(&tunnel->early);
 	log_id_begin(&tunnel->log, options_of(tunnel));
@@ -490,6 +548,7 @@ tunnel_start(struct worker *worker, struct generation *generation,
 	return tunnel;
 fail:
 	log_write(&log_main, LOG_LEVEL_ERROR, "a client was turned away: %s", err.text);
+	count_end(tunnel, STATS_NO_MEMORY);
 	free_tunnel(tunnel);
 	return NULL;
 }
@@ -515,5 +574,24 @@ tunnel_stop(struct tunnel *tunnel, const char *why)
 		log_end(tunnel, false, false, why);
 	else if (tunnel->state == TUNNEL_DIALLING)
 		tunnel_log_failed(&story, LOG_LEVEL_NOTICE, !tunnel->is_inspected, why);
+	if (tunnel->state != TUNNEL_ENDED)
+		count_end(tunnel, STATS_STOPPED);
 	free_tunnel(tunnel);
+}
+
+void
+tunnel_describe(const struct tunnel *tunnel, struct tunnel_view *ret_view)
+{
+	*ret_view = (struct tunnel_view){.accepted_us = tunnel->accepted_us};
+	(void)snprintf(ret_view->id, sizeof ret_view->id, "%s", tunnel->log.id);
+	(void)snprintf(ret_view->service, sizeof ret_view->service, "%s", service_name(tunnel));
+	(void)snprintf(ret_view->peer, sizeof ret_view->peer, "%s", tunnel->peer);
+	if (tunnel->relay == NULL)
+		return;
+	(void)address_format(tunnel->endpoint, ret_view->endpoint, sizeof ret_view->endpoint);
+	(void)snprintf(ret_view->server, sizeof ret_view->server, "%s", tunnel->server_name);
+	(void)snprintf(ret_view->security, sizeof ret_view->security, "%s",
+		       tunnel->is_tls ? tls_stream_version(tunnel->server) : "plain");
+	ret_view->bytes_to_server = relay_bytes_to_server(tunnel->relay);
+	ret_view->bytes_to_client = relay_bytes_to_client(tunnel->relay);
 }

@@ -1,8 +1,10 @@
 #include "tunnel/worker.h"
 
 #include "base/log.h"
+#include "config/bastion.h"
 #include "ssh/proxy_command.h"
 #include "tunnel/generation.h"
+#include "tunnel/health.h"
 #include "tunnel/inbox.h"
 #include "tunnel/relay.h"
 #include "tunnel/resolver.h"
@@ -13,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One read takes this much at most: four full TLS records, which is where larger stops paying. */
 enum { SCRATCH_SIZE = 64 * 1024 };
@@ -26,10 +29,12 @@ struct worker {
 	struct inbox *inbox; /* owned; the only part that other threads touch */
 
 	/* The thread's own. */
-	struct event_base *base;       /* owned */
-	struct resolver *resolver;     /* owned */
-	struct event *tidy;            /* owned */
-	struct scratch scratch;        /* owned */
+	struct event_base *base;   /* owned */
+	struct resolver *resolver; /* owned */
+	struct event *tidy;        /* owned */
+	struct scratch scratch;    /* owned */
+	struct health_book healths;
+	struct step_observer on_way;   /* to bastions */
 	struct generation *generation; /* one reference; the one that new tunnels begin in */
 	struct list tunnels;
 	struct list to_tidy;
@@ -65,6 +70,29 @@ drop_load(struct worker *worker)
 	(void)atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
 }
 
+static bool
+goes_through(const struct service *service, const char *bastion_name)
+{
+	for (const struct bastion *at = service->bastion; at != NULL; at = at->via) {
+		if (strcmp(at->name, bastion_name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A step to a bastion counts for every service that goes through it. */
+static void
+on_way_step(void *arg, const struct step *step)
+{
+	const struct worker *worker = arg;
+	const struct config *config = setup_config(generation_setup(worker->generation));
+
+	for (size_t i = 0; i < config->service_count; i++) {
+		if (goes_through(config->services[i], step->bastion->name))
+			health_observe_bastion(generation_health(worker->generation, i), step);
+	}
+}
+
 /* Makes the generation of `setup` the present one. False: no memory, and nothing is changed. */
 static bool
 renew(struct worker *worker, struct setup *setup)
@@ -72,6 +100,8 @@ renew(struct worker *worker, struct setup *setup)
 	const struct generation_place place = {
 		.base = worker->base,
 		.resolver = worker->resolver,
+		.healths = &worker->healths,
+		.observer = &worker->on_way,
 		.worker_index = worker->index,
 		.worker_count = worker->count,
 	};
@@ -221,6 +251,8 @@ worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
 	list_init(&worker->to_tidy);
 	worker->index = index;
 	worker->count = count;
+	health_book_init(&worker->healths);
+	worker->on_way = (struct step_observer){.on_step = on_way_step, .arg = worker};
 	worker->scratch.size = SCRATCH_SIZE;
 	worker->scratch.bytes = malloc(SCRATCH_SIZE);
 	if (worker->scratch.bytes == NULL || !make_loop(worker) || !renew(worker, setup))
@@ -321,6 +353,7 @@ worker_stop(struct worker *worker)
 		event_free(worker->tidy);
 	if (worker->base != NULL)
 		event_base_free(worker->base);
+	health_book_done(&worker->healths);
 	free(worker->scratch.bytes);
 	free(worker);
 }
@@ -341,6 +374,21 @@ struct scratch *
 worker_scratch(struct worker *worker)
 {
 	return &worker->scratch;
+}
+
+struct health_book *
+worker_health_book(struct worker *worker)
+{
+	return &worker->healths;
+}
+
+void
+worker_visit_tunnels(struct worker *worker, void (*visit)(void *arg, struct tunnel *tunnel),
+		     void *arg)
+{
+	for (struct list *link = worker->tunnels.previous; link != &worker->tunnels;
+	     link = link->previous)
+		visit(arg, tunnel_of(LIST_ITEM(link, struct worker_slot, all)));
 }
 
 void

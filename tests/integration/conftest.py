@@ -12,6 +12,7 @@ from typing import Callable, Iterator
 import pytest
 
 from harness.certificates import Certificates
+from harness.control import Control, SocketPlace
 from harness.daemon import Bastion, Daemon, Service, binary_path
 from harness.name_server import NameServer
 from harness.namespace import Namespace
@@ -240,6 +241,26 @@ def supervisor(tmp_path) -> Iterator[Supervisor]:
     made = Supervisor(tmp_path / "notify.sock")
     yield made
     made.close()
+
+
+@pytest.fixture
+def socket_place() -> Iterator[SocketPlace]:
+    """Where a control socket can be."""
+    place = SocketPlace()
+    yield place
+    place.remove()
+
+
+@pytest.fixture
+def controlled(launch, socket_place) -> Callable[..., tuple[Daemon, Control]]:
+    """Starts a daemon with a control socket; returns both."""
+
+    def start(*services: Service, globals: dict | None = None, **options):
+        settings = {"control": socket_place.path, **(globals or {})}
+        daemon = launch(*services, globals=settings, **options)
+        return daemon, Control(socket_place.path)
+
+    return start
 
 
 @pytest.fixture

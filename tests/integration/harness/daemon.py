@@ -105,6 +105,8 @@ class Daemon:
         self.bastions = [*bastions, self.stack] if self.stack else list(bastions)
         # Clients of an endpoint that cannot be reached are told at once, and by the close alone.
         plain = {} if is_stand_in() else {"TIMEOUThold": 0, "errors": "close"}
+        # Daemons side by side would all want the same control socket.
+        plain.update({} if is_stand_in() else {"control": "no"})
         self.globals = {"foreground": "yes", "syslog": "no", "debug": 7, **plain, **(globals or {})}
         self.text = text
         self.prefix = prefix
