@@ -96,14 +96,18 @@ SOURCES := \
 	src/redis/conversation.c \
 	src/redis/reply.c \
 	src/redis/scan.c \
+	src/control/commands.c \
 	src/control/control.c \
 	src/control/control_socket.c \
+	src/control/http_client.c \
 	src/control/http_server.c \
 	src/control/json.c \
 	src/control/light.c \
 	src/control/metrics.c \
+	src/control/page.c \
 	src/control/resources.c \
 	src/control/status.c \
+	src/control/status_table.c \
 	src/control/survey.c \
 	src/ssh/agent.c \
 	src/ssh/agent_message.c \
@@ -222,7 +226,7 @@ Q := $(if $(V),,@)
 IS_SILENT := $(findstring s,$(firstword -$(MAKEFLAGS)))
 say = $(if $(V)$(IS_SILENT),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/src/control/page_html.o
 LIBRARY := $(BUILD)/libcachetunnel.a
 UNIT_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 
@@ -253,6 +257,16 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The page for people becomes bytes of the program.
+$(BUILD)/src/control/page_html.c: src/control/page.html $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,EMBED,$<)
+	$(Q)scripts/embed page_html $< > $@
+
+$(BUILD)/src/control/page_html.o: $(BUILD)/src/control/page_html.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 # --- Tests -----------------------------------------------------------------------------------
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(LIBRARY)

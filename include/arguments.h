@@ -11,6 +11,10 @@ enum command {
 	COMMAND_RUN,
 	COMMAND_CHECK,
 	COMMAND_DOCTOR,
+	COMMAND_STATUS,
+	COMMAND_RELOAD,
+	COMMAND_STOP,
+	COMMAND_WAIT,
 	COMMAND_HELP,
 	COMMAND_VERSION,
 	COMMAND_OPTIONS,
@@ -20,6 +24,11 @@ struct arguments {
 	enum command command;
 	bool is_foreground;
 	bool is_json;
+	bool is_watching;            /* status --watch */
+	bool is_upstream;            /* wait --upstream */
+	bool is_default_path;        /* `path` was not written */
+	int patience_s;              /* --for; 0: not written */
+	const char *socket_path;     /* -c; borrowed from argv; NULL: not written */
 	const char *path;            /* of the configuration; borrowed from argv, or the default */
 	const char *const *services; /* names for a subcommand that takes some; NULL ends them */
 	int fd;                      /* of the configuration, where -fd says so; -1: `path` is it */

@@ -23,7 +23,12 @@ enum {
 	FOR_RUN = 1 << 0,
 	FOR_CHECK = 1 << 1,
 	FOR_DOCTOR = 1 << 2,
-	FOR_ALL = FOR_RUN | FOR_CHECK | FOR_DOCTOR,
+	FOR_STATUS = 1 << 3,
+	FOR_RELOAD = 1 << 4,
+	FOR_STOP = 1 << 5,
+	FOR_WAIT = 1 << 6,
+	FOR_DAEMON = FOR_STATUS | FOR_RELOAD | FOR_STOP | FOR_WAIT, /* a running one */
+	FOR_ALL = FOR_RUN | FOR_CHECK | FOR_DOCTOR | FOR_DAEMON,
 };
 
 struct subcommand {
@@ -36,6 +41,10 @@ struct subcommand {
 static const struct subcommand subcommands[] = {
 	{"check", COMMAND_CHECK, FOR_CHECK, false},
 	{"doctor", COMMAND_DOCTOR, FOR_DOCTOR, true},
+	{"status", COMMAND_STATUS, FOR_STATUS, false},
+	{"reload", COMMAND_RELOAD, FOR_RELOAD, false},
+	{"stop", COMMAND_STOP, FOR_STOP, false},
+	{"wait", COMMAND_WAIT, FOR_WAIT, false},
 	{NULL, COMMAND_RUN, FOR_RUN, false},
 };
 
@@ -77,6 +86,42 @@ take_json(struct arguments *arguments, const char *value ATTR_UNUSED, struct err
 }
 
 static bool
+take_watch(struct arguments *arguments, const char *value ATTR_UNUSED, struct err *err ATTR_UNUSED)
+{
+	arguments->is_watching = true;
+	return true;
+}
+
+static bool
+take_upstream(struct arguments *arguments, const char *value ATTR_UNUSED,
+	      struct err *err ATTR_UNUSED)
+{
+	arguments->is_upstream = true;
+	return true;
+}
+
+static bool
+take_patience(struct arguments *arguments, const char *value, struct err *err)
+{
+	enum { LONGEST_S = 7 * 24 * 3600 };
+	long patience_s;
+
+	if (value == NULL || !text_to_long(value, 1, LONGEST_S, &patience_s))
+		return err_set(err, "--for needs a number of seconds, from 1 to %d", LONGEST_S);
+	arguments->patience_s = (int)patience_s;
+	return true;
+}
+
+static bool
+take_socket(struct arguments *arguments, const char *value, struct err *err)
+{
+	if (value == NULL || *value == '\0')
+		return err_set(err, "-c needs the path of a control socket");
+	arguments->socket_path = value;
+	return true;
+}
+
+static bool
 take_help(struct arguments *arguments, const char *value ATTR_UNUSED, struct err *err ATTR_UNUSED)
 {
 	arguments->command = COMMAND_HELP;
@@ -102,7 +147,11 @@ take_options(struct arguments *arguments, const char *value ATTR_UNUSED,
 static const struct flag flags[] = {
 	{{"-f", "--foreground"}, FOR_RUN | FOR_CHECK, false, take_foreground},
 	{{"-fd"}, FOR_RUN | FOR_CHECK, true, take_fd},
-	{{"--json"}, FOR_DOCTOR, false, take_json},
+	{{"--json"}, FOR_DOCTOR | FOR_STATUS, false, take_json},
+	{{"--watch"}, FOR_STATUS, false, take_watch},
+	{{"--upstream"}, FOR_WAIT, false, take_upstream},
+	{{"--for"}, FOR_WAIT | FOR_STOP, true, take_patience},
+	{{"-c"}, FOR_DAEMON, true, take_socket},
 	{{"-h", "-help", "--help"}, FOR_ALL, false, take_help},
 	{{"-version", "--version"}, FOR_ALL, false, take_version},
 	{{"-options", "--options"}, FOR_ALL, false, take_options},
@@ -153,8 +202,10 @@ take_words(const struct subcommand *subcommand, char **words, struct arguments *
 	arguments->services = (const char *const *)words;
 	if (arguments->fd >= 0 && arguments->path != NULL)
 		return err_set(err, "-fd and a configuration file exclude each other");
-	if (arguments->path == NULL)
+	if (arguments->path == NULL) {
 		arguments->path = default_path;
+		arguments->is_default_path = true;
+	}
 	return true;
 }
 
@@ -193,10 +244,18 @@ arguments_print_help(void)
 		"       cachetunnel check [FILE]               validate FILE and all it names\n"
 		"       cachetunnel doctor [FILE] [SERVICE...] walk each service's way to its cache, and\n"
 		"                                              say where it ends, why, and what to do\n"
+		"       cachetunnel status [-c SOCKET | FILE]  tell how the running daemon is\n"
+		"       cachetunnel reload [-c SOCKET | FILE]  have it read its configuration anew\n"
+		"       cachetunnel stop [-c SOCKET | FILE]    have it stop, and wait until it has\n"
+		"       cachetunnel wait [-c SOCKET | FILE]    wait until it is ready\n"
 		"\n"
 		"  -f, --foreground   stay attached, and log to standard error too\n"
 		"  -fd N              read the configuration from the open descriptor N\n"
-		"      --json             of doctor: one JSON document instead of lines\n"
+		"  -c SOCKET          the daemon's control socket; otherwise the one that FILE means\n"
+		"      --json             of doctor and status: JSON instead of lines\n"
+		"      --watch            of status: again and again\n"
+		"      --for SECONDS      of wait and stop: give up after so long (default: 60)\n"
+		"      --upstream         of wait: until every service's cache has answered, too\n"
 		"      --options      list every option that a configuration may have\n"
 		"      --version      tell the versions of cachetunnel and its libraries\n"
 		"      --help         this text\n"

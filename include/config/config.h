@@ -53,6 +53,12 @@ struct config *config_load(const char *path, struct report *report);
 /* As config_load(), from the open descriptor `fd`, which it takes and closes. */
 struct config *config_load_fd(int fd, struct report *report);
 
+/* Reads one global option's text from the file at `path`, without judging anything else in it: for
+ * commands, which only want to find a daemon. `*ret_text` is owned; NULL: it is not written. False
+ * with `err` when the file cannot be opened. */
+bool config_read_global(const char *path, const char *name, char **ret_text,
+			struct err *err) ATTR_MUST_CHECK;
+
 /* References; any thread. config_unref() takes NULL. */
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);

@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "config/array.h"
 #include "config/bastions.h"
 #include "config/filler.h"
@@ -227,6 +228,31 @@ config_load_fd(int fd, struct report *report)
 	struct config *config = load(name, stream, report);
 	free(name);
 	return config;
+}
+
+bool
+config_read_global(const char *path, const char *name, char **ret_text, struct err *err)
+{
+	FILE *stream = fopen(path, "r");
+	struct report *report;
+	struct source *source;
+
+	*ret_text = NULL;
+	if (stream == NULL)
+		return err_set_errno(err, errno, "cannot open '%s'", path);
+	report = report_new();
+	source = source_new(report);
+	source_read(source, path, stream);
+	const struct section *globals = &source->sections[0];
+	for (size_t i = 0; i < globals->count; i++) {
+		if (!text_equal_nocase(globals->items[i].name, name))
+			continue;
+		free(*ret_text);
+		*ret_text = memory_copy_text(globals->items[i].value);
+	}
+	source_free(source);
+	report_free(report);
+	return true;
 }
 
 struct config *

@@ -8,6 +8,7 @@
 #include "control/http_server.h"
 #include "control/json.h"
 #include "control/metrics.h"
+#include "control/page.h"
 #include "control/resources.h"
 #include "control/status.h"
 #include "control/survey.h"
@@ -41,6 +42,7 @@ struct control {
 	struct http_exchange *reload; /* that waits for its outcome; NULL: none */
 	struct event stop;            /* is wished */
 	int64_t started_ms;
+	char page_policy[PAGE_POLICY_SIZE];
 };
 
 typedef void answer_cb(struct control *control, struct http_exchange *exchange,
@@ -191,6 +193,19 @@ serve_livez(struct control *control ATTR_UNUSED, struct http_exchange *exchange)
 	http_reply_text(exchange, 200, "alive");
 }
 
+static void
+serve_page(struct control *control, struct http_exchange *exchange)
+{
+	const struct http_reply reply = {
+		.status = 200,
+		.type = "text/html; charset=utf-8",
+		.policy = control->page_policy,
+	};
+	struct evbuffer *body = evbuffer_new();
+
+	reply_buffer(exchange, &reply, body, body != NULL && page_write(body));
+}
+
 static bool
 is_wanted(const char *argument)
 {
@@ -307,10 +322,10 @@ static const struct route {
 	bool is_order; /* POST, and on the control socket only */
 	void (*serve)(struct control *control, struct http_exchange *exchange);
 } routes[] = {
-	{"/livez", false, serve_livez},       {"/readyz", false, serve_readyz},
-	{"/startupz", false, serve_startupz}, {"/status", false, serve_status},
-	{"/metrics", false, serve_metrics},   {"/reload", true, serve_reload},
-	{"/stop", true, serve_stop},
+	{"/", false, serve_page},         {"/livez", false, serve_livez},
+	{"/readyz", false, serve_readyz}, {"/startupz", false, serve_startupz},
+	{"/status", false, serve_status}, {"/metrics", false, serve_metrics},
+	{"/reload", true, serve_reload},  {"/stop", true, serve_stop},
 };
 
 static const struct route *
@@ -457,6 +472,8 @@ control_start(struct control *control, struct event_base *base, struct inbox *in
 	      const struct control_host *host, struct err *err)
 {
 	control->host = *host;
+	if (!page_write_policy(control->page_policy))
+		return err_set(err, "OpenSSL has no SHA-256");
 	(void)event_assign(&control->stop, base, -1, 0, on_stop, control);
 	control->surveyor = surveyor_new(base, inbox, get_workers, control);
 	control->resources = resources_open();

@@ -54,6 +54,9 @@ static const struct parse_case global_cases[] = {
 	{"dnsCache", "0", KIND_INT, AT(dns_cache_s), 0, "1m", "whole number"},
 	{"include", "/etc/x", KIND_TEXTS, AT(include), 0, "", "empty"},
 	{"workers", "64", KIND_INT, AT(workers), 64, "65", "from 0 to 64"},
+	{"control", "/run/x.sock", KIND_TEXT, AT(control), 0, "", "empty"},
+	{"statusListen", "127.0.0.1:9900", KIND_ADDRESSES, AT(status_listen), 0, "a:0",
+	 "between 1 and 65535"},
 	{"maxClients", "1000000", KIND_INT, AT(max_clients), 1000000, "-1", "from 0 to 1000000"},
 };
 
