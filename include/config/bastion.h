@@ -49,8 +49,8 @@ struct bastion_options {
 	int timeout_banner_s;
 	int timeout_key_exchange_s;
 	int timeout_login_s;
-	int timeout_open_s;   /* a channel */
-	int alive_interval_s; /* 0: never */
+	int timeout_open_s;    /* a channel */
+	int alive_interval_ms; /* 0: never */
 	int alive_count;
 	int window_bytes; /* of a channel: bounds its memory */
 

@@ -121,9 +121,10 @@ bool option_is_equal_text(const void *value, const void *other);
 bool option_is_equal_texts(const void *value, const void *other);
 
 /* The types that any table needs. The C type of the value stands beside each. */
-extern const struct option_type option_type_bool;         /* bool */
-extern const struct option_type option_type_int;          /* int, within the row's bounds */
-extern const struct option_type option_type_seconds;      /* int, seconds, within the bounds */
+extern const struct option_type option_type_bool;     /* bool */
+extern const struct option_type option_type_int;      /* int, within the row's bounds */
+extern const struct option_type option_type_seconds;  /* int, seconds, within the bounds */
+extern const struct option_type option_type_interval; /* int, ms; "N" is seconds, "Nms" is not */
 extern const struct option_type option_type_optional_int; /* as option_type_int; -1 while unset */
 extern const struct option_type option_type_choice;       /* int, a value of the row's choices */
 extern const struct option_type option_type_choices;      /* int, a set of its choices' bits */

@@ -73,7 +73,7 @@ static const struct option_row rows[] = {
 	 .help = "how long the login may take"},
 	{"TIMEOUTopen", AT(timeout_open_s), OWN, SECONDS, .fallback = "10",
 	 .help = "how long the bastion may take to reach an endpoint"},
-	{"aliveInterval", AT(alive_interval_s), OWN, .type = &option_type_seconds, .unit = "s",
+	{"aliveInterval", AT(alive_interval_ms), OWN, .type = &option_type_interval, .unit = "s",
 	 .fallback = "60", .min = 0, .max = SECONDS_MAX,
 	 .help = "how long the server may be silent until it is asked for a sign; 0: for ever"},
 	{"aliveCount", AT(alive_count), OWN, .type = &option_type_int, .fallback = "3", .min = 1,

@@ -56,6 +56,29 @@ parse_int(const struct option_row *row, const char *text, struct location at ATT
 	return true;
 }
 
+/* The row's bounds are in seconds. */
+static bool
+parse_interval(const struct option_row *row, const char *text, struct location at ATTR_UNUSED,
+	       void *value, struct err *err)
+{
+	int *target = value;
+	long number = 0;
+	char digits[16];
+	size_t length = strlen(text);
+	bool is_ms = length > 2 && length < sizeof digits && strcmp(text + length - 2, "ms") == 0;
+	int unit = is_ms ? 1 : 1000;
+
+	(void)snprintf(digits, sizeof digits, "%.*s", is_ms ? (int)length - 2 : (int)length, text);
+	if (length >= sizeof digits ||
+	    !text_to_long(digits, row->min * 1000 / unit, row->max * 1000 / unit, &number))
+		return option_bad_value(row, text, err,
+					"must be a whole number from %ld to %ld s, or of "
+					"milliseconds with ms behind it",
+					row->min, row->max);
+	*target = (int)number * unit;
+	return true;
+}
+
 static void
 init_optional_int(void *value)
 {
@@ -70,6 +93,11 @@ const struct option_type option_type_int = {
 const struct option_type option_type_seconds = {
 	.name = "seconds",
 	.parse = parse_int,
+	.is_equal = option_is_equal_int,
+};
+const struct option_type option_type_interval = {
+	.name = "seconds",
+	.parse = parse_interval,
 	.is_equal = option_is_equal_int,
 };
 const struct option_type option_type_optional_int = {

@@ -28,13 +28,19 @@ options_of(const struct ssh_session *session)
 }
 
 static void
-arm_timer(struct ssh_session *session, int seconds)
+arm_timer_ms(struct ssh_session *session, int ms)
 {
-	struct timeval timeout = {.tv_sec = seconds};
+	struct timeval timeout = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	(void)event_del(&session->timer);
-	if (seconds > 0)
+	if (ms > 0)
 		(void)event_add(&session->timer, &timeout);
+}
+
+static void
+arm_timer(struct ssh_session *session, int seconds)
+{
+	arm_timer_ms(session, seconds * 1000);
 }
 
 static void
@@ -212,7 +218,7 @@ step_login(struct ssh_session *session)
 		ssh_login_free(session->login);
 		session->login = NULL;
 		set_state(session, SSH_SESSION_READY);
-		arm_timer(session, options_of(session)->alive_interval_s);
+		arm_timer_ms(session, options_of(session)->alive_interval_ms);
 		session->on_ready = NULL;
 		on_ready(session->arg, NULL, false);
 		return;
@@ -383,14 +389,14 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	case SSH_SESSION_READY:
 		if (!has_died(session)) {
 			ssh_open_probe(session);
-			arm_timer(session, options_of(session)->alive_interval_s);
+			arm_timer_ms(session, options_of(session)->alive_interval_ms);
 			return;
 		}
 		(void)err_set(&session->why,
-			      "the bastion gave no sign of life for %d times %d s (aliveCount, "
+			      "the bastion gave no sign of life for %d times %g s (aliveCount, "
 			      "aliveInterval)",
 			      options_of(session)->alive_count,
-			      options_of(session)->alive_interval_s);
+			      options_of(session)->alive_interval_ms / 1000.0);
 		(void)err_mark(&session->why, ERR_TIMEOUT);
 		break;
 	case SSH_SESSION_ENDED:

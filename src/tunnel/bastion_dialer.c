@@ -96,9 +96,10 @@ on_connected(void *arg, int fd, const struct resolved_address *address, const st
 		fail(dial, err);
 		return;
 	}
+	int64_t alive_ms = (int64_t)options->alive_interval_ms * options->alive_count;
 	/* As long as ssh's ServerAliveInterval and ServerAliveCountMax would wait. */
-	if (options->alive_interval_s > 0 && options->alive_count > 0)
-		compat_set_user_timeout(fd, options->alive_interval_s * options->alive_count);
+	if (alive_ms > 0)
+		compat_set_user_timeout(fd, (int)((alive_ms + 999) / 1000));
 	hand_over(dial, fd);
 }
 

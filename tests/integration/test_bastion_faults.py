@@ -23,7 +23,7 @@ from harness.peers import (
     send_in_drips,
     send_then_close,
 )
-from harness.process import descriptor_count, resident_kib, settled_descriptor_count
+from harness.process import anonymous_kib, descriptor_count, resident_kib, settled_descriptor_count
 from harness.waiting import deadline_scale, is_sanitised, wait_for
 
 REFUSED = r"LOG3\[[^]]*\]:[^\n]*bastion 'hop'[^\n]*"
@@ -490,6 +490,26 @@ def test_keepalives_leave_the_session_usable(tunnel, through, make_sshd):
         client.ping()
     expect_ping(daemon)
     assert logins_of(server) == 1
+
+
+def test_keepalives_leave_no_memory_behind(tunnel, through, make_sshd):
+    """libssh2 would keep each reply to a keepalive of its own."""
+    server = make_sshd(LogLevel="DEBUG1")
+    bastion = through(server, aliveInterval="2ms", aliveCount=100, eager="yes", sessions=1)
+    daemon = tunnel(bastion, globals={"debug": 4, "workers": 1})
+
+    def wait_for_probes(count: int) -> None:
+        seen = r"server_input_channel_open: ctype probe@cachetunnel"
+        server.wait_for_log(seen, count=count, timeout=30)
+
+    wait_for_probes(300)
+    before = anonymous_kib(daemon.pid)
+    wait_for_probes(1500)
+    growth = anonymous_kib(daemon.pid) - before
+    expect_ping(daemon)
+    assert logins_of(server) == 1
+    if not is_sanitised(binary_path()):
+        assert growth < 64, f"{growth} KiB more after 1200 keepalives"
 
 
 # Data

@@ -143,7 +143,7 @@ all_that_ssh_says_is_taken(void **state ATTR_UNUSED)
 	assert_string_equal(options->host, "203.0.113.7");
 	assert_int_equal(options->port, 2222);
 	assert_int_equal(options->host_key_check, HOST_KEY_CHECK_ACCEPT_NEW);
-	assert_int_equal(options->alive_interval_s, 15);
+	assert_int_equal(options->alive_interval_ms, 15000);
 	assert_int_equal(options->alive_count, 5);
 	assert_int_equal(options->timeout_connect_s, 7);
 	assert_string_equal(options->host_key_alias, "prod-host");
@@ -168,7 +168,7 @@ what_ssh_leaves_open_keeps_our_defaults(void **state ATTR_UNUSED)
 	assert_null(report_get(loaded.report, 0));
 	assert_int_equal(options->port, 22);
 	assert_null(options->user);
-	assert_int_equal(options->alive_interval_s, 60);
+	assert_int_equal(options->alive_interval_ms, 60000);
 	assert_int_equal(options->timeout_connect_s, 10);
 	assert_int_equal(options->host_key_check, HOST_KEY_CHECK_YES);
 	assert_null(options->identity_agent);
@@ -404,7 +404,7 @@ the_real_ssh_is_understood(void **state ATTR_UNUSED)
 	assert_string_equal(options->user, "root");
 	assert_int_equal(options->port, 2222);
 	assert_texts(&options->identity_file, keys, ARRAY_LENGTH(keys));
-	assert_int_equal(options->alive_interval_s, 30);
+	assert_int_equal(options->alive_interval_ms, 30000);
 	assert_int_equal(options->host_key_check, HOST_KEY_CHECK_ACCEPT_NEW);
 	assert_string_equal(options->known_hosts.items[0].text, "/kh/one");
 	assert_string_equal(options->known_hosts.items[1].text, "/kh/two");

@@ -72,7 +72,13 @@ static const struct parse_case cases[] = {
 	{"TIMEOUTkex", "3", KIND_NUMBER, AT(timeout_key_exchange_s), 3, NULL, "x", "whole number"},
 	{"TIMEOUTlogin", "3", KIND_NUMBER, AT(timeout_login_s), 3, NULL, "", "whole number"},
 	{"TIMEOUTopen", "3", KIND_NUMBER, AT(timeout_open_s), 3, NULL, "-1", "whole number"},
-	{"aliveInterval", "0", KIND_NUMBER, AT(alive_interval_s), 0, NULL, "-1", "from 0"},
+	{"aliveInterval", "0", KIND_NUMBER, AT(alive_interval_ms), 0, NULL, "-1", "from 0"},
+	{"aliveInterval", "7", KIND_NUMBER, AT(alive_interval_ms), 7000, NULL, "ms",
+	 "milliseconds"},
+	{"aliveInterval", "20ms", KIND_NUMBER, AT(alive_interval_ms), 20, NULL, "86400001ms",
+	 "to 86400"},
+	{"aliveInterval", "86400", KIND_NUMBER, AT(alive_interval_ms), 86400000, NULL, "1.5",
+	 "whole"},
 	{"aliveCount", "1", KIND_NUMBER, AT(alive_count), 1, NULL, "0", "from 1 to 100"},
 	{"window", "65536", KIND_NUMBER, AT(window_bytes), 65536, NULL, "65535",
 	 "from 65536 to 16777216 bytes"},
@@ -175,7 +181,7 @@ defaults_are_those_of_the_manual(void **state ATTR_UNUSED)
 	assert_int_equal(options.timeout_key_exchange_s, 10);
 	assert_int_equal(options.timeout_login_s, 30);
 	assert_int_equal(options.timeout_open_s, 10);
-	assert_int_equal(options.alive_interval_s, 60);
+	assert_int_equal(options.alive_interval_ms, 60000);
 	assert_int_equal(options.alive_count, 3);
 	assert_int_equal(options.window_bytes, 1048576);
 	assert_false(options.debug.is_set);

@@ -44,6 +44,11 @@ def resident_kib(pid: int) -> int:
     return int(status_field(pid, "VmRSS").split()[0])
 
 
+def anonymous_kib(pid: int) -> int:
+    """What of it is memory of its own, heap and stacks, KiB."""
+    return int(status_field(pid, "RssAnon").split()[0])
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time used so far."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:

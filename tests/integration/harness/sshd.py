@@ -212,14 +212,14 @@ class Sshd:
             return ""
         return self.log_file.read_text(encoding="utf-8", errors="replace").lower()
 
-    def wait_for_log(self, pattern: str, count: int = 1) -> re.Match:
+    def wait_for_log(self, pattern: str, count: int = 1, timeout: float = 10) -> re.Match:
         """Waits for the count-th match of the pattern in its log, which is in lower case."""
 
         def found():
             matches = list(re.finditer(pattern, self.log()))
             return matches[count - 1] if len(matches) >= count else None
 
-        return wait_for(found, f"sshd's log line {pattern!r}")
+        return wait_for(found, f"sshd's log line {pattern!r}", timeout)
 
     def login_count(self) -> int:
         """How many logins it has accepted."""
