@@ -47,11 +47,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives every test a time limit, and passes over those that another stack makes no sense of."""
     scale = float(os.environ.get("CACHETUNNEL_TEST_DEADLINE_SCALE", "1"))
+    is_sanitised_build = os.path.exists(binary_path()) and is_sanitised(binary_path())
     for item in items:
         direct_only = item.get_closest_marker("direct_only")
         if STACK != "direct" and direct_only:
             reason = f"not through a bastion: {direct_only.args[0]}"
             item.add_marker(pytest.mark.skip(reason=reason))
+        plain_only = item.get_closest_marker("plain_only")
+        if plain_only and is_sanitised_build:
+            item.add_marker(pytest.mark.skip(reason=f"sanitized: {plain_only.args[0]}"))
         if item.get_closest_marker("timeout") is None:
             limit = HEAVY_TIMEOUT_S if item.get_closest_marker("heavy") else TIMEOUT_S
             item.add_marker(pytest.mark.timeout(limit * scale))

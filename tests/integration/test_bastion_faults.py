@@ -546,6 +546,7 @@ def test_rekeying_under_load_changes_no_byte(tunnel, through, make_sshd):
 
 
 @pytest.mark.heavy
+@pytest.mark.plain_only("ciphers are slow then, and 16 MB take the same way")
 def test_value_of_256_mb_is_the_same_on_both_sides(tunnel, through, sshd):
     round_trip(tunnel(through(sshd)), 256 << 20)
 
@@ -688,6 +689,7 @@ def test_thousands_of_connections_leave_nothing_behind(tunnel, through, sshd):
 
 
 @pytest.mark.heavy
+@pytest.mark.plain_only("it takes minutes; the test above makes thousands")
 def test_10000_connections_leave_nothing_behind(tunnel, through, sshd):
     daemon = tunnel(through(sshd), globals={"debug": 4, "workers": 1})
     churn(daemon, 50, 40)

@@ -144,6 +144,7 @@ def test_tls_unix_endpoint_is_connected_to(launch, serve, certificates, tmp_path
         assert client.read(len(HELLO)) == HELLO
 
 
+@pytest.mark.direct_only("the bastion says it in its own words")
 def test_next_endpoint_is_tried_when_one_refuses(launch, redis_tls, to_redis):
     daemon = launch(to_redis(connect=[f"localhost:{closed_port()}", redis_tls.address]))
     for _ in range(3):
@@ -152,6 +153,7 @@ def test_next_endpoint_is_tried_when_one_refuses(launch, redis_tls, to_redis):
     daemon.wait_for_log("refused")
 
 
+@pytest.mark.direct_only("the bastion says it in its own words")
 def test_all_endpoints_refusing_is_one_clear_error(launch, to_redis):
     ports = [closed_port(), closed_port()]
     daemon = launch(to_redis(connect=[f"127.0.0.1:{port}" for port in ports]))
@@ -216,6 +218,7 @@ def test_rr_skips_an_endpoint_that_refuses(launch, serve, certificates):
     assert set(visit(daemon, 6)) == {0, 1}
 
 
+@pytest.mark.direct_only("the bastion connects")
 def test_local_is_the_source_address(launch, serve):
     def tell_source(talk: Conversation) -> None:
         talk.note(talk.source[0])
@@ -268,6 +271,7 @@ def roles_with(launch, serve, as_root):
 TCP, SOCKET = socket.IPPROTO_TCP, socket.SOL_SOCKET
 
 
+@pytest.mark.direct_only("the server's socket is the bastion's")
 def test_keepalive_and_nodelay_are_on_by_default(roles_with):
     roles = roles_with()
     for role in "lr":
@@ -278,20 +282,25 @@ def test_keepalive_and_nodelay_are_on_by_default(roles_with):
     assert roles["a"].getsockopt(SOCKET, socket.SO_REUSEADDR) == 1
 
 
+def of_server(*case):
+    """A case about the server's socket."""
+    return pytest.param(*case, marks=pytest.mark.direct_only("that socket is the bastion's"))
+
+
 @pytest.mark.parametrize(
     "option, role, level, name, value",
     [
         ("l:SO_KEEPALIVE=no", "l", SOCKET, socket.SO_KEEPALIVE, 0),
-        ("r:SO_KEEPALIVE=0", "r", SOCKET, socket.SO_KEEPALIVE, 0),
-        ("r:TCP_KEEPIDLE=33", "r", TCP, socket.TCP_KEEPIDLE, 33),
-        ("r:TCP_KEEPINTVL=11", "r", TCP, socket.TCP_KEEPINTVL, 11),
+        of_server("r:SO_KEEPALIVE=0", "r", SOCKET, socket.SO_KEEPALIVE, 0),
+        of_server("r:TCP_KEEPIDLE=33", "r", TCP, socket.TCP_KEEPIDLE, 33),
+        of_server("r:TCP_KEEPINTVL=11", "r", TCP, socket.TCP_KEEPINTVL, 11),
         ("l:TCP_KEEPCNT=4", "l", TCP, socket.TCP_KEEPCNT, 4),
-        ("r:TCP_NODELAY=no", "r", TCP, socket.TCP_NODELAY, 0),
+        of_server("r:TCP_NODELAY=no", "r", TCP, socket.TCP_NODELAY, 0),
         ("l:TCP_NODELAY=0", "l", TCP, socket.TCP_NODELAY, 0),
-        ("r:IP_TOS=16", "r", socket.IPPROTO_IP, socket.IP_TOS, 16),
-        ("r:IP_TTL=77", "r", socket.IPPROTO_IP, socket.IP_TTL, 77),
+        of_server("r:IP_TOS=16", "r", socket.IPPROTO_IP, socket.IP_TOS, 16),
+        of_server("r:IP_TTL=77", "r", socket.IPPROTO_IP, socket.IP_TTL, 77),
         ("l:SO_SNDBUF=40000", "l", SOCKET, socket.SO_SNDBUF, 80000),
-        ("r:SO_RCVBUF=40000", "r", SOCKET, socket.SO_RCVBUF, 80000),
+        of_server("r:SO_RCVBUF=40000", "r", SOCKET, socket.SO_RCVBUF, 80000),
         ("a:SO_KEEPALIVE=yes", "a", SOCKET, socket.SO_KEEPALIVE, 1),
     ],
 )
@@ -324,6 +333,7 @@ def expect_refusal(place, daemon) -> str:
     return daemon.wait_for_log(r"LOG3\[[^]]*\]:[^\n]*\[named\][^\n]*").group(0)
 
 
+@pytest.mark.direct_only("the bastion is outside of the namespace")
 def test_name_that_does_not_exist_is_quoted(launch, namespace, dnsmasq, certificates):
     place = namespace(resolver="nameserver 127.0.0.1\n")
     dnsmasq(place, "--address=/#/")
@@ -332,12 +342,14 @@ def test_name_that_does_not_exist_is_quoted(launch, namespace, dnsmasq, certific
     assert name in expect_refusal(place, daemon)
 
 
+@pytest.mark.direct_only("the bastion is outside of the namespace")
 def test_name_server_that_is_not_there_is_reported(launch, namespace, certificates):
     place = namespace(resolver="nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     daemon = launch(name_service("some.cache.test", certificates), prefix=place.prefix)
     assert "some.cache.test" in expect_refusal(place, daemon)
 
 
+@pytest.mark.direct_only("the bastion is outside of the namespace")
 def test_silent_name_server_does_not_hold_up_other_services(launch, namespace, certificates):
     place = namespace(resolver="nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
     with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
@@ -361,6 +373,7 @@ def test_silent_name_server_does_not_hold_up_other_services(launch, namespace, c
         assert "slow.cache.test" in daemon.wait_for_log(r"LOG3[^\n]*\[named\][^\n]*").group(0)
 
 
+@pytest.mark.direct_only("the bastion is outside of the namespace")
 def test_name_is_resolved_for_every_connection(
     launch, namespace, dnsmasq, certificates, tmp_path
 ):
@@ -391,6 +404,7 @@ def make_directory(path, *files) -> str:
     return str(path)
 
 
+@pytest.mark.direct_only("the bastion is outside of the namespace")
 def test_every_address_of_a_name_is_tried(launch, namespace):
     place = namespace(hosts="127.0.1.1 two.cache.test\n127.0.1.2 two.cache.test\n")
     listener = place.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -409,6 +423,7 @@ def test_every_address_of_a_name_is_tried(launch, namespace):
 
 
 @pytest.mark.parametrize("kind", ["unreachable", "no route"])
+@pytest.mark.direct_only("the bastion is outside of the namespace")
 def test_unreachable_network_is_reported(launch, namespace, kind):
     place = namespace()
     if kind == "unreachable":

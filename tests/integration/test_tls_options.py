@@ -55,6 +55,7 @@ def test_newest_version_is_used_by_default(tunnel_to):
     assert shake_hands(*tunnel_to()).version == "TLSv1.3"
 
 
+@pytest.mark.direct_only("the address is the bastion's to know")
 def test_log_names_version_cipher_and_endpoint(tunnel_to):
     daemon, peer = tunnel_to()
     shake_hands(daemon, peer)
