@@ -8,8 +8,12 @@
 #include <event2/event_struct.h>
 #include <stdlib.h>
 
-/* How often one direction may go round before others get their turn: 16 TLS records. */
-enum { MAX_ROUNDS = 16 };
+enum {
+	/* What one direction may do before others get their turn: 16 TLS records. */
+	MAX_ROUNDS = 4,
+	READS_A_ROUND = 4,
+	TLS_RECORD_SIZE = 16 * 1024, /* RFC 8446, 5.1 */
+};
 
 static const uint64_t second_us = 1000000;
 
@@ -239,19 +243,42 @@ pass_on(struct relay *relay, struct direction *direction, size_t length)
 					bytes, length);
 }
 
-/* Reads once and passes it on. Returns whether more is at hand that no event will announce: a
- * socket tells again by itself, so reading until EAGAIN would only cost a system call. */
+/* Reads into scratch space what is at hand: once, and on while the source holds more inside and
+ * another whole TLS record has room, so that several records leave in one write. */
+static enum stream_result
+fill_scratch(struct relay *relay, struct direction *direction, size_t *ret_length, struct err *err)
+{
+	const struct scratch *scratch = relay->settings.scratch;
+	enum stream_result result;
+	int reads = 0;
+
+	*ret_length = 0;
+	do {
+		size_t count = 0;
+		result = stream_read(direction->from, scratch->bytes + *ret_length,
+				     scratch->size - *ret_length, &count, err);
+		*ret_length += count;
+	} while (result == STREAM_OK && ++reads < READS_A_ROUND &&
+		 scratch->size - *ret_length >= TLS_RECORD_SIZE &&
+		 stream_has_pending(direction->from));
+	return result;
+}
+
+/* Reads and passes it on. Returns whether more is at hand that no event will announce: a socket
+ * tells again by itself, so reading until EAGAIN would only cost a system call. */
 static bool
-read_once(struct relay *relay, struct direction *direction)
+read_some(struct relay *relay, struct direction *direction)
 {
 	struct err err = {{0}};
-	size_t count = 0;
-	enum stream_result result = stream_read(direction->from, relay->settings.scratch->bytes,
-						relay->settings.scratch->size, &count, &err);
+	size_t length;
+	enum stream_result result = fill_scratch(relay, direction, &length, &err);
 
+	if (length > 0)
+		pass_on(relay, direction, length);
+	if (relay->is_over)
+		return false;
 	switch (result) {
 	case STREAM_OK:
-		pass_on(relay, direction, count);
 		return stream_has_pending(direction->from);
 	case STREAM_AGAIN:
 		return false;
@@ -278,7 +305,7 @@ pump(struct relay *relay, struct direction *direction, bool is_readable, bool is
 	for (int round = 0; has_more && !relay->is_over && is_reading(direction); round++) {
 		if (round == MAX_ROUNDS)
 			return true;
-		has_more = read_once(relay, direction);
+		has_more = read_some(relay, direction);
 	}
 	if (!relay->is_over && direction->state == DIRECTION_ENDING &&
 	    buffer_length(&direction->pending) == 0)
