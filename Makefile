@@ -3,7 +3,7 @@
 #   WERROR=1                         warnings are errors (CI)
 #   V=1                              show the commands
 #   CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, SYSCONFDIR, UNITDIR   as usual
-# Targets: all check check-unit check-integration check-fuzz bench bench-docs bench-bastion lint format install uninstall clean
+# Targets: all check check-unit check-integration check-fuzz check-counts bench bench-docs bench-bastion lint format install uninstall clean
 
 VERSION := 0.1.0
 
@@ -230,7 +230,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/src/control/page_html.o
 LIBRARY := $(BUILD)/libcachetunnel.a
 UNIT_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 
-.PHONY: all bench bench-docs bench-bastion check check-unit check-integration check-fuzz lint format install uninstall clean \
+.PHONY: all bench check-counts bench-docs bench-bastion check check-unit check-integration check-fuzz lint format install uninstall clean \
 	print-flags print-libraries
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -303,6 +303,10 @@ bench: all $(BUILD)/bench/load
 bench-bastion: all
 	@scripts/install-dependencies bench bastion
 	@bench/bastion $(BENCH_ARGUMENTS)
+
+# What is done for a request and a connection, held to bench/counts.json.
+check-counts: all
+	@CACHETUNNEL_BINARY=$(BUILD)/cachetunnel python3 -m bench.counts
 
 # Tables and pictures of what `make bench` has measured, into docs/.
 bench-docs:

@@ -21,7 +21,7 @@ class Costs:
         return Costs(self.user_s - earlier.user_s, self.system_s - earlier.system_s)
 
 
-def _family(process: int) -> list[int]:
+def family(process: int) -> list[int]:
     """The process and all below it."""
     family = [process]
     for member in family:
@@ -36,7 +36,7 @@ def _family(process: int) -> list[int]:
 def cpu(process: int) -> Costs:
     """CPU time of the process, its threads and its children; 0 is nobody."""
     user = system = 0
-    for member in _family(process) if process else []:
+    for member in family(process) if process else []:
         try:
             # The name in parentheses may contain blanks. Then: utime, stime, cutime, cstime.
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
@@ -50,7 +50,7 @@ def cpu(process: int) -> Costs:
 def memory_kib(process: int) -> int:
     """Memory of the family: its own pages, and its share of those that it shares (PSS)."""
     total = 0
-    for member in _family(process) if process else []:
+    for member in family(process) if process else []:
         for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 total += int(line.split()[1])

@@ -11,7 +11,8 @@ from bench.lab import LabError, run
 from bench.peers import PEERS, ROOT
 
 
-def _first_match(path: str, pattern: str) -> str:
+def first_match(path: str, pattern: str) -> str:
+    """The first group of the pattern in a file, or that it is not known."""
     try:
         match = re.search(pattern, Path(path).read_text(), re.MULTILINE)
     except OSError:
@@ -40,10 +41,10 @@ def describe() -> dict[str, object]:
     versions["redis-server"] = run("redis-server", "--version").split("v=")[1].split()[0]
     versions["openssl"] = run("openssl", "version").split()[1]
     return {
-        "processor": _first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)$"),
+        "processor": first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)$"),
         "processors": len(re.findall(r"^processor\s*:", Path("/proc/cpuinfo").read_text(), re.M)),
-        "memory_gib": round(int(_first_match("/proc/meminfo", r"^MemTotal:\s*(\d+)")) / 2**20, 1),
+        "memory_gib": round(int(first_match("/proc/meminfo", r"^MemTotal:\s*(\d+)")) / 2**20, 1),
         "kernel": platform.release(),
-        "system": _first_match("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)'),
+        "system": first_match("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)'),
         "versions": versions,
     }

@@ -53,11 +53,12 @@ from_const_stream(const struct stream *stream)
 }
 
 /* Before each call into OpenSSL: its error queue is per thread and must be empty for
- * SSL_get_error() to mean this call. */
+ * SSL_get_error() to mean this call. Looking first spares the sweep over all 16 places of it. */
 static void
 prepare(struct tls_stream *tls, struct err *err)
 {
-	ERR_clear_error();
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
 	tls->bio.err = err;
 	tls->bio.result = STREAM_OK;
 	tls->peer.err = err;
