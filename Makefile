@@ -154,6 +154,7 @@ SOURCES := \
 	src/tunnel/connector.c \
 	src/tunnel/dialer.c \
 	src/tunnel/dns.c \
+	src/tunnel/exchange.c \
 	src/tunnel/generation.c \
 	src/tunnel/headcount.c \
 	src/tunnel/hold.c \
@@ -180,12 +181,14 @@ SOURCES := \
 	src/tunnel/worker.c \
 	src/arguments.c \
 	src/daemon.c \
+	src/drain.c \
 	src/loader.c \
 	src/log_options.c \
 	src/process.c \
 	src/reload.c \
 	src/serving.c \
-	src/signals.c
+	src/signals.c \
+	src/watchdog.c
 
 # sd-daemon where it is installed; the daemon is the same without it, only nobody is told.
 ifeq ($(HAS_SYSTEMD),yes)

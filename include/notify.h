@@ -7,7 +7,12 @@
 /* At start, and after a reload. `status` is for people. */
 void notify_ready(const char *status);
 void notify_reloading(void);
-void notify_stopping(void);
+
+/* It may take so long; `status` is for people. */
+void notify_stopping(int timeout_s, const char *status);
+
+/* The watchdog need not bark. */
+void notify_alive(void);
 
 /* The library that does it, for --version; a static text. */
 const char *notify_description(void);

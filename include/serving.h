@@ -41,6 +41,12 @@ void serving_switch(struct serving *serving);
 /* Instead of the second half: everything stays as it is. */
 void serving_forget(struct serving *serving);
 
+/* Closes the listeners. */
+void serving_stop_accepting(struct serving *serving);
+
+/* How many clients there are. */
+int serving_client_count(const struct serving *serving);
+
 /* Borrowed. */
 struct setup *serving_setup(const struct serving *serving);
 size_t serving_worker_count(const struct serving *serving);

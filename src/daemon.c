@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "control/control.h"
+#include "drain.h"
 #include "loader.h"
 #include "log_options.h"
 #include "notify.h"
@@ -13,11 +14,13 @@
 #include "signals.h"
 #include "tunnel/inbox.h"
 #include "tunnel/worker.h"
+#include "watchdog.h"
 
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <libssh2.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -41,6 +44,8 @@ struct daemon {
 	struct reload *reload;       /* owned */
 	struct control *control;     /* owned */
 	bool is_running;
+	struct drain *drain;       /* owned; NULL: it does not end yet */
+	struct watchdog *watchdog; /* owned; NULL: nobody wants to know */
 	bool has_pid_file;
 };
 
@@ -95,6 +100,65 @@ settle_in(struct daemon *daemon, struct err *err)
 	return daemon->has_pid_file;
 }
 
+static int
+timeout_drain_s(const struct daemon *daemon)
+{
+	return setup_config(serving_setup(daemon->serving))->global.timeout_drain_s;
+}
+
+static void
+stop_now(struct daemon *daemon)
+{
+	(void)event_base_loopbreak(daemon->base);
+}
+
+static void
+on_drained(void *arg, bool is_complete)
+{
+	struct daemon *daemon = arg;
+
+	if (!is_complete)
+		log_write(&log_main, LOG_LEVEL_WARNING,
+			  "%d client(s) were not done within TIMEOUTdrain = %d s",
+			  serving_client_count(daemon->serving), timeout_drain_s(daemon));
+	stop_now(daemon);
+}
+
+/* Lets requests in flight finish, and then ends. */
+static void
+stop_in_order(struct daemon *daemon)
+{
+	int timeout_s = timeout_drain_s(daemon);
+	char status[80];
+
+	(void)snprintf(status, sizeof status, "waiting for the replies of %d client(s)",
+		       serving_client_count(daemon->serving));
+	notify_stopping(timeout_s, status);
+	reload_refuse(daemon->reload, "the daemon is about to end");
+	log_write(&log_main, LOG_LEVEL_NOTICE, "Stopping: %s, for %d s at most", status, timeout_s);
+	daemon->drain = drain_start(daemon->serving, daemon->base, daemon->inbox, timeout_s,
+				    on_drained, daemon);
+}
+
+/* Whoever asks a second time does not want to wait. */
+static void
+stop_or_hurry(struct daemon *daemon)
+{
+	if (daemon->drain == NULL)
+		stop_in_order(daemon);
+	else
+		stop_now(daemon);
+}
+
+static void
+list_tunnels(const struct daemon *daemon)
+{
+	log_write(&log_main, LOG_LEVEL_NOTICE, "Received SIGUSR2; there are %d client(s)",
+		  serving_client_count(daemon->serving));
+	for (size_t i = 0; i < serving_worker_count(daemon->serving); i++)
+		worker_list_tunnels(serving_worker(daemon->serving, i));
+}
+
 static void
 on_signal(void *arg, int number)
 {
@@ -112,11 +176,15 @@ on_signal(void *arg, int number)
 		log_write(&log_main, LOG_LEVEL_NOTICE, "Received SIGUSR1; the log is opened anew");
 		break;
 	case SIGUSR2:
+		list_tunnels(daemon);
 		break;
 	default:
 		log_write(&log_main, LOG_LEVEL_NOTICE, "Received %s; terminating",
 			  signals_name(number));
-		(void)event_base_loopbreak(daemon->base);
+		if (number == SIGTERM)
+			stop_or_hurry(daemon);
+		else
+			stop_now(daemon);
 		break;
 	}
 }
@@ -159,6 +227,8 @@ phase_of(const struct daemon *daemon)
 {
 	if (!daemon->is_running)
 		return CONTROL_STARTING;
+	if (daemon->drain != NULL)
+		return CONTROL_STOPPING;
 	return reload_get_tally(daemon->reload)->is_loading ? CONTROL_RELOADING : CONTROL_RUNNING;
 }
 
@@ -193,10 +263,10 @@ begin_reload(void *arg, control_reloaded_cb *on_done, void *on_done_arg, struct 
 static void
 stop(void *arg)
 {
-	const struct daemon *daemon = arg;
+	struct daemon *daemon = arg;
 
 	log_write(&log_main, LOG_LEVEL_NOTICE, "Told to stop on the control socket; terminating");
-	(void)event_base_loopbreak(daemon->base);
+	stop_or_hurry(daemon);
 }
 
 static bool
@@ -226,6 +296,9 @@ start(struct daemon *daemon, struct err *err)
 	daemon->reload = reload_new(&request);
 	if (!start_control(daemon, err))
 		return false;
+	if (watchdog_interval_us() > 0)
+		daemon->watchdog = watchdog_start(daemon->serving, daemon->base, daemon->inbox,
+						  watchdog_interval_us());
 	/* Last, because until then errors reach the terminal as well. */
 	return log_start(daemon->logs_to_stderr, err);
 }
@@ -238,7 +311,9 @@ close_all(struct daemon *daemon)
 	reload_free(daemon->reload);
 	control_close(daemon->control);
 	signals_free(daemon->signals);
-	inbox_free(daemon->inbox);
+	inbox_free(daemon->inbox); /* with their last messages */
+	drain_free(daemon->drain);
+	watchdog_free(daemon->watchdog);
 	if (daemon->base != NULL)
 		event_base_free(daemon->base);
 	libssh2_exit();
@@ -275,7 +350,10 @@ serve(struct daemon *daemon)
 	notify_ready(serving_describe(daemon->serving, status, sizeof status));
 	process_report_ready();
 	(void)event_base_dispatch(daemon->base);
-	notify_stopping();
+	/* One more signal would end what is nearly at its end, and with a bad status. */
+	signals_hold();
+	if (daemon->drain == NULL)
+		notify_stopping(0, "ending");
 }
 
 /* From a valid configuration to a running daemon, and to its end. */

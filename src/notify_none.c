@@ -13,7 +13,12 @@ notify_reloading(void)
 }
 
 void
-notify_stopping(void)
+notify_stopping(int timeout_s ATTR_UNUSED, const char *status ATTR_UNUSED)
+{
+}
+
+void
+notify_alive(void)
 {
 }
 

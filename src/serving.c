@@ -216,6 +216,22 @@ serving_forget(struct serving *serving)
 	serving->next_setup = NULL;
 }
 
+void
+serving_stop_accepting(struct serving *serving)
+{
+	close_listeners(&serving->listeners);
+}
+
+int
+serving_client_count(const struct serving *serving)
+{
+	int count = 0;
+
+	for (size_t i = 0; i < serving->worker_count; i++)
+		count += worker_load(serving->workers[i]);
+	return count;
+}
+
 struct setup *
 serving_setup(const struct serving *serving)
 {

@@ -39,6 +39,7 @@ enum relay_end {
 	RELAY_IDLE,    /* nothing moved for idle_s */
 	RELAY_LEFT,    /* relay_leave(), and the moment was there */
 	RELAY_CUT,     /* relay_cut() */
+	RELAY_DRAINED, /* relay_drain(), and no reply is outstanding */
 	RELAY_NO_MEMORY,
 };
 
@@ -85,6 +86,10 @@ void relay_leave(struct relay *relay);
 
 /* Ends it now. Harmless when it is over. Not from inside a callback of the relay. */
 void relay_cut(struct relay *relay);
+
+/* From now on it ends as soon as it is at rest: nothing waits to be written, no reply is
+ * outstanding (tunnel/exchange.h), and it was so for a tenth of a second. Never ends it at once. */
+void relay_drain(struct relay *relay);
 
 /* Bytes passed on so far. */
 uint64_t relay_bytes_to_server(const struct relay *relay);

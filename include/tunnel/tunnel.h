@@ -30,6 +30,12 @@ void tunnel_turn_away(const struct worker_client *client);
 /* Frees what is no longer needed, which may be the tunnel itself: true if it is gone. */
 bool tunnel_tidy(struct tunnel *tunnel);
 
+/* Ends it as soon as no reply is outstanding, or now if the client has asked for nothing yet. */
+void tunnel_drain(struct tunnel *tunnel);
+
+/* Logs that it is open, and what it is. */
+void tunnel_tell(const struct tunnel *tunnel);
+
 /* Ends it now, because the daemon stops; `why` is for the log. Frees it. */
 void tunnel_stop(struct tunnel *tunnel, const char *why);
 

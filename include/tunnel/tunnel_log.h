@@ -40,6 +40,9 @@ void tunnel_log_begin(const struct tunnel_story *story);
 /* The server is reached, and the beginning was told. */
 void tunnel_log_connected(const struct tunnel_story *story);
 
+/* It is open: somebody has asked. */
+void tunnel_log_open(const struct tunnel_story *story);
+
 /* It has ended. `is_trouble`: not in the way that connections end. */
 void tunnel_log_closed(const struct tunnel_story *story, bool is_trouble, bool is_reset,
 		       const char *why);

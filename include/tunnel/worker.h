@@ -16,6 +16,7 @@
 
 struct event_base;
 struct health_book;
+struct inbox;
 struct message;
 struct resolver;
 struct scratch;
@@ -49,6 +50,13 @@ void worker_warm_up(struct worker *worker);
 /* Serves clients that come later by `setup`, of which it takes a reference of its own; those who
  * are there stay with theirs. Without memory it happens with the first such client. */
 void worker_renew(struct worker *worker, struct setup *setup);
+
+/* Ends each tunnel as soon as it is at rest. When none is left, `when_empty` (borrowed until then)
+ * is posted to `inbox`. No client may be submitted afterwards. */
+void worker_drain(struct worker *worker, struct message *when_empty, struct inbox *inbox);
+
+/* Logs its tunnels. */
+void worker_list_tunnels(struct worker *worker);
 
 /* How many clients it has, those in its inbox included. */
 int worker_load(const struct worker *worker);

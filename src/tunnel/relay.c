@@ -2,6 +2,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "tunnel/exchange.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -41,6 +42,8 @@ struct relay {
 	bool is_inspected; /* the client's first bytes have been looked at, or need not be */
 	bool is_over;
 	bool is_leaving;
+	bool is_draining;
+	struct exchange exchange;   /* whether a reply is outstanding */
 	bool is_cut_short;          /* the server took no more while the client was still writing */
 	enum relay_end first_ended; /* which side said end-of-file first */
 	uint64_t moved_us;          /* when something moved last; kept while the timer is armed */
@@ -233,6 +236,7 @@ pass_on(struct relay *relay, struct direction *direction, size_t length)
 	if (!relay->is_inspected && is_from_client(relay, direction) &&
 	    !inspect(relay, bytes, length))
 		return;
+	exchange_note(&relay->exchange, is_from_client(relay, direction), bytes, length);
 	size_t left = write_some(relay, direction, bytes, length);
 	if (left > 0 && !buffer_append(&direction->pending, bytes + (length - left), left)) {
 		end(relay, RELAY_NO_MEMORY, NULL);
@@ -352,6 +356,21 @@ is_finished(const struct relay *relay)
 	       (has_source_ended(to_server) || has_source_ended(to_client));
 }
 
+/* While draining: whether it is at rest for long enough. If not yet, looks again then. */
+static bool
+has_rested(struct relay *relay)
+{
+	bool is_still = !is_writing(&relay->to_server) && !is_writing(&relay->to_client) &&
+			!stream_has_pending(relay->to_server.from) &&
+			!stream_has_pending(relay->to_server.to);
+	uint64_t left_us = exchange_rest(&relay->exchange, is_still, clock_now_us());
+	const struct timeval left = {.tv_usec = (suseconds_t)left_us};
+
+	if (left_us != EXCHANGE_NOT_RESTING && left_us > 0)
+		(void)event_add(&relay->again, &left);
+	return left_us == 0;
+}
+
 /* Derives what to wait for from the state, after every step. */
 static void
 update(struct relay *relay)
@@ -373,6 +392,10 @@ update(struct relay *relay)
 	if (relay->is_leaving && !is_writing(to_server) && !is_writing(to_client) &&
 	    relay->settings.is_quiet(relay->settings.arg)) {
 		end(relay, RELAY_LEFT, NULL);
+		return;
+	}
+	if (relay->is_draining && has_rested(relay)) {
+		end(relay, RELAY_DRAINED, NULL);
 		return;
 	}
 	if (is_reading(to_server))
@@ -416,11 +439,15 @@ on_server_ready(void *arg, struct stream *stream ATTR_UNUSED, unsigned ready)
 	step(arg, 0, ready);
 }
 
-/* Goes on after a pause for the sake of others, and at the very start. */
+/* Goes on after a pause for the sake of others, and at the very start. While draining, what has
+ * arrived meanwhile counts, although the loop may not have come to it. */
 static void
 on_again(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
-	step(arg, STREAM_WRITE, STREAM_WRITE);
+	struct relay *relay = arg;
+	unsigned ready = relay->is_draining ? STREAM_READ | STREAM_WRITE : STREAM_WRITE;
+
+	step(relay, ready, ready);
 }
 
 static void
@@ -466,6 +493,8 @@ relay_new(struct stream *client, struct stream *server, const struct relay_setti
 	(void)event_assign(&relay->again, settings->base, -1, 0, on_again, relay);
 	stream_set_handler(client, on_client_ready, relay);
 	stream_set_handler(server, on_server_ready, relay);
+	if (buffer_length(early) > 0)
+		exchange_note(&relay->exchange, true, buffer_head(early), buffer_length(early));
 	relay->to_server.pending = *early;
 	buffer_init(early);
 	/* The first turn writes the early bytes, and reads what the server's stream holds already. */
@@ -505,6 +534,15 @@ void
 relay_cut(struct relay *relay)
 {
 	end(relay, RELAY_CUT, NULL);
+}
+
+void
+relay_drain(struct relay *relay)
+{
+	if (relay->is_over || relay->is_draining)
+		return;
+	relay->is_draining = true;
+	event_active(&relay->again, EV_TIMEOUT, 0);
 }
 
 uint64_t

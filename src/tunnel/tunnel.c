@@ -55,6 +55,7 @@ struct tunnel {
 	struct buffer early;        /* what the client said while we were dialling */
 	bool is_inspected;          /* the client's first bytes have been looked at */
 	bool is_told;               /* the log has the beginning */
+	bool is_draining;           /* it is to end once no reply is outstanding */
 
 	const struct address *endpoint; /* borrowed from the service; NULL while dialling */
 	char peer[SOCKET_NAME_SIZE];
@@ -199,6 +200,8 @@ describe_end(enum relay_end how)
 		return "the client was refused";
 	case RELAY_IDLE:
 		return "nothing moved for the time that TIMEOUTidle gives";
+	case RELAY_DRAINED:
+		return "cachetunnel stops, and no reply was outstanding";
 	case RELAY_LEFT:
 		return "the server is the primary no longer, and no reply was outstanding";
 	case RELAY_CUT:
@@ -230,6 +233,8 @@ stats_end_of(enum relay_end how)
 		return STATS_REFUSED;
 	case RELAY_IDLE:
 		return STATS_IDLE;
+	case RELAY_DRAINED:
+		return STATS_STOPPED;
 	case RELAY_LEFT:
 	case RELAY_CUT:
 		return STATS_MOVED;
@@ -400,6 +405,8 @@ start_relay(struct tunnel *tunnel)
 		end_unconnected(tunnel, STATS_NO_MEMORY, LOG_LEVEL_ERROR, "out of memory");
 	else if (tunnel->mover != NULL)
 		mover_begin(tunnel->mover, tunnel->relay);
+	if (tunnel->relay != NULL && tunnel->is_draining)
+		relay_drain(tunnel->relay);
 }
 
 /* Says in the client's own protocol why it gets no server. What it has sent must be read first,
@@ -563,6 +570,29 @@ tunnel_tidy(struct tunnel *tunnel)
 	search_free(tunnel->search);
 	tunnel->search = NULL;
 	return false;
+}
+
+void
+tunnel_drain(struct tunnel *tunnel)
+{
+	tunnel->is_draining = true;
+	if (tunnel->state == TUNNEL_RELAYING)
+		relay_drain(tunnel->relay);
+	if (tunnel->state != TUNNEL_DIALLING || buffer_length(&tunnel->early) > 0)
+		return;
+	/* What it has asked for already counts. */
+	on_early_bytes(tunnel, tunnel->client, STREAM_READ);
+	if (tunnel->state == TUNNEL_DIALLING && buffer_length(&tunnel->early) == 0)
+		give_up(tunnel, STATS_STOPPED, LOG_LEVEL_NOTICE, "cachetunnel stops");
+}
+
+void
+tunnel_tell(const struct tunnel *tunnel)
+{
+	const struct tunnel_story story = story_of(tunnel);
+
+	if (tunnel->state != TUNNEL_ENDED)
+		tunnel_log_open(&story);
 }
 
 void

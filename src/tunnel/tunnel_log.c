@@ -97,6 +97,30 @@ tunnel_log_connected(const struct tunnel_story *story)
 			milliseconds(story->accepted_us, story->connected_us));
 }
 
+void
+tunnel_log_open(const struct tunnel_story *story)
+{
+	char endpoint[SOCKET_NAME_SIZE];
+	struct log_facts facts = facts_of(story, endpoint);
+	double age_s = milliseconds(story->accepted_us, clock_now_us()) / 1000.0;
+
+	if (!is_connected(story)) {
+		log_write_facts(story->log, LOG_LEVEL_NOTICE, &facts,
+				"Open: service [%s], %s, connecting for %.1f s",
+				story->service->name, story->peer, age_s);
+		return;
+	}
+	facts.has_bytes = true;
+	facts.bytes_to_server = story->bytes_to_server;
+	facts.bytes_to_client = story->bytes_to_client;
+	log_write_facts(story->log, LOG_LEVEL_NOTICE, &facts,
+			"Open: service [%s], %s to %s (%s), %s, for %.1f s, %llu byte(s) to the "
+			"server, %llu byte(s) to the client",
+			story->service->name, story->peer, endpoint, story->server_name,
+			version_of(story), age_s, (unsigned long long)story->bytes_to_server,
+			(unsigned long long)story->bytes_to_client);
+}
+
 /* The first words are stunnel's: scripts search for them. */
 void
 tunnel_log_closed(const struct tunnel_story *story, bool is_trouble, bool is_reset, const char *why)

@@ -38,12 +38,20 @@ struct worker {
 	struct generation *generation; /* one reference; the one that new tunnels begin in */
 	struct list tunnels;
 	struct list to_tidy;
+	struct message *when_empty; /* borrowed; while draining, until it is posted */
+	struct inbox *told_empty;   /* borrowed; where to */
 };
 
 /* A client on its way in. */
 struct client_message {
 	struct message message; /* first, so that the two can be cast */
 	struct worker_client client;
+};
+
+struct drain_message {
+	struct message message; /* first, so that the two can be cast */
+	struct message *when_empty;
+	struct inbox *inbox;
 };
 
 /* What new clients are served by from now on. */
@@ -165,6 +173,41 @@ receive_stop(struct message *message, void *receiver)
 }
 
 static void
+tell_if_empty(struct worker *worker)
+{
+	struct message *message = worker->when_empty;
+
+	if (message == NULL || !list_is_empty(&worker->tunnels))
+		return;
+	worker->when_empty = NULL;
+	inbox_post(worker->told_empty, message);
+}
+
+static void
+receive_drain(struct message *message, void *receiver)
+{
+	struct drain_message *received = (struct drain_message *)(void *)message;
+	struct worker *worker = receiver;
+
+	worker->when_empty = received->when_empty;
+	worker->told_empty = received->inbox;
+	for (struct list *link = worker->tunnels.next; link != &worker->tunnels; link = link->next)
+		tunnel_drain(tunnel_of(LIST_ITEM(link, struct worker_slot, all)));
+	tell_if_empty(worker);
+	free(received);
+}
+
+static void
+receive_list(struct message *message, void *receiver)
+{
+	const struct worker *worker = receiver;
+
+	for (struct list *link = worker->tunnels.next; link != &worker->tunnels; link = link->next)
+		tunnel_tell(tunnel_of(LIST_ITEM(link, struct worker_slot, all)));
+	free(message);
+}
+
+static void
 tidy_all(struct worker *worker)
 {
 	while (!list_is_empty(&worker->to_tidy)) {
@@ -175,6 +218,7 @@ tidy_all(struct worker *worker)
 		if (tunnel_tidy(tunnel_of(slot)))
 			drop_load(worker);
 	}
+	tell_if_empty(worker);
 }
 
 static void
@@ -323,6 +367,27 @@ worker_warm_up(struct worker *worker)
 {
 	/* Without memory it logs in on first use. */
 	(void)tell(worker, receive_warm_up);
+}
+
+void
+worker_list_tunnels(struct worker *worker)
+{
+	/* Without memory nobody needs a list more than memory. */
+	(void)tell(worker, receive_list);
+}
+
+void
+worker_drain(struct worker *worker, struct message *when_empty, struct inbox *inbox)
+{
+	struct drain_message *message = calloc(1, sizeof *message);
+
+	/* Without memory its tunnels are not drained but stopped, when the time is over. */
+	if (message == NULL)
+		return;
+	message->message.receive = receive_drain;
+	message->when_empty = when_empty;
+	message->inbox = inbox;
+	worker_post(worker, &message->message);
 }
 
 static void

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import socket
 import threading
 import time
@@ -403,7 +404,7 @@ def test_stop_is_quick_while_the_bastion_hangs(tunnel, through, make_sshd, load)
     finish = load(daemon, 5)
     server.suspend()
     started = time.monotonic()
-    daemon.stop()
+    daemon.stop(signal.SIGINT)
     assert time.monotonic() - started < 3 * deadline_scale()
     assert finish() == ["closed"] * 5
 

@@ -57,6 +57,7 @@ static const struct parse_case global_cases[] = {
 	{"control", "/run/x.sock", KIND_TEXT, AT(control), 0, "", "empty"},
 	{"statusListen", "127.0.0.1:9900", KIND_ADDRESSES, AT(status_listen), 0, "a:0",
 	 "between 1 and 65535"},
+	{"TIMEOUTdrain", "30", KIND_INT, AT(timeout_drain_s), 30, "-1", "whole number"},
 	{"maxClients", "1000000", KIND_INT, AT(max_clients), 1000000, "-1", "from 0 to 1000000"},
 };
 

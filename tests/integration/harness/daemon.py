@@ -293,6 +293,11 @@ class Daemon:
 
     # Stopping
 
+    def wait_for_end(self) -> None:
+        """Waits until it has ended by itself, and checks how."""
+        wait_for(lambda: self.process.poll() is not None, "the daemon ends", STOP_TIMEOUT_S)
+        self.stop()
+
     def stop(self, signal_number: int = signal.SIGTERM) -> None:
         """Asks it to stop and checks how it did."""
         if self.stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -33,6 +34,17 @@ class Supervisor:
             message = self.receive()
             if message.get(name) == value:
                 return message
+
+    def pass_over(self) -> int:
+        """Takes what has come already; returns how many messages that were."""
+        count = 0
+        patience = self._socket.gettimeout()
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while self._socket.recv(4096):
+                count += 1
+        self._socket.settimeout(patience)
+        return count
 
     def close(self) -> None:
         """Lets go of the socket."""
