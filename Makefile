@@ -150,6 +150,7 @@ SOURCES := \
 	src/stream/tls_trust.c \
 	src/stream/tls_verify.c \
 	src/tunnel/backoff.c \
+	src/tunnel/activation.c \
 	src/tunnel/bastion_dialer.c \
 	src/tunnel/connector.c \
 	src/tunnel/dialer.c \
@@ -340,12 +341,13 @@ install: all
 		$(DESTDIR)$(SYSCONFDIR)/cachetunnel/cachetunnel.conf.sample
 	sed 's|/usr/bin/cachetunnel|$(PREFIX)/bin/cachetunnel|' systemd/cachetunnel.service \
 		> $(DESTDIR)$(UNITDIR)/cachetunnel.service
+	install -m 644 systemd/cachetunnel.socket $(DESTDIR)$(UNITDIR)/cachetunnel.socket
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/cachetunnel $(DESTDIR)$(MANDIR)/man8/cachetunnel.8 \
 		$(DESTDIR)$(MANDIR)/man5/cachetunnel.conf.5 \
 		$(DESTDIR)$(SYSCONFDIR)/cachetunnel/cachetunnel.conf.sample \
-		$(DESTDIR)$(UNITDIR)/cachetunnel.service
+		$(DESTDIR)$(UNITDIR)/cachetunnel.service $(DESTDIR)$(UNITDIR)/cachetunnel.socket
 
 clean:
 	rm -rf build

@@ -16,14 +16,16 @@
 
 enum { SERVING_TEXT_SIZE = 160 };
 
+struct activation;
 struct event_base;
 struct listener;
 struct serving;
 struct worker;
 
-/* Binds every listener of `setup`, of which it takes a reference. Returns owned; NULL with the
- * errors in `report`. */
-struct serving *serving_open(struct setup *setup, struct report *report);
+/* Binds every listener of `setup`, of which it takes a reference, but for those that `activation`
+ * (borrowed while it lives; NULL: none) has. Returns owned; NULL with the errors in `report`. */
+struct serving *serving_open(struct setup *setup, const struct activation *activation,
+			     struct report *report);
 
 /* Starts the workers and accepts clients in `base` (borrowed). */
 bool serving_start(struct serving *serving, struct event_base *base,

@@ -12,6 +12,7 @@
 #include "reload.h"
 #include "serving.h"
 #include "signals.h"
+#include "tunnel/activation.h"
 #include "tunnel/inbox.h"
 #include "tunnel/worker.h"
 #include "watchdog.h"
@@ -36,13 +37,14 @@ struct daemon {
 	char *path; /* owned; of the configuration; NULL: it came from a descriptor */
 	/* One reference, of the start: what it says for the process as a whole is in force. */
 	struct setup *setup;
-	const struct config *config; /* borrowed from it */
-	struct serving *serving;     /* owned */
-	struct event_base *base;     /* owned; the main thread's */
-	struct inbox *inbox;         /* owned */
-	struct signals *signals;     /* owned */
-	struct reload *reload;       /* owned */
-	struct control *control;     /* owned */
+	const struct config *config;   /* borrowed from it */
+	struct activation *activation; /* owned; NULL: nobody passed sockets */
+	struct serving *serving;       /* owned */
+	struct event_base *base;       /* owned; the main thread's */
+	struct inbox *inbox;           /* owned */
+	struct signals *signals;       /* owned */
+	struct reload *reload;         /* owned */
+	struct control *control;       /* owned */
 	bool is_running;
 	struct drain *drain;       /* owned; NULL: it does not end yet */
 	struct watchdog *watchdog; /* owned; NULL: nobody wants to know */
@@ -316,6 +318,7 @@ close_all(struct daemon *daemon)
 	watchdog_free(daemon->watchdog);
 	if (daemon->base != NULL)
 		event_base_free(daemon->base);
+	activation_free(daemon->activation);
 	libssh2_exit();
 	if (daemon->has_pid_file)
 		(void)unlink(daemon->config->global.pid);
@@ -367,9 +370,13 @@ run(struct daemon *daemon, struct report *report)
 	(void)signal(SIGPIPE, SIG_IGN);
 	setup_set_room(daemon->setup, room_for_clients(process_set_limits()));
 	log_options_begin(&daemon->config->global, daemon->is_foreground);
-	daemon->control = control_open(&daemon->config->global, report);
+	if (daemon->activation != NULL &&
+	    !activation_assign(daemon->activation, daemon->config, &err))
+		report_add(report, REPORT_ERROR, (struct location){0}, "%s", err.text);
+	else
+		daemon->control = control_open(&daemon->config->global, report);
 	if (daemon->control != NULL)
-		daemon->serving = serving_open(daemon->setup, report);
+		daemon->serving = serving_open(daemon->setup, daemon->activation, report);
 	if (daemon->serving == NULL) {
 		log_options_tell(report, REPORT_ERROR, REPORT_ERROR);
 		goto out;
@@ -396,12 +403,14 @@ daemon_run(const struct arguments *arguments)
 {
 	struct report *report = report_new();
 	struct daemon daemon = {
+		.activation = activation_take(),
 		.path = arguments->fd < 0 ? process_absolute_path(arguments->path) : NULL,
 		.setup = loader_load(arguments->path, arguments->fd, report),
 	};
 	bool is_started = false;
 
 	if (daemon.setup == NULL) {
+		activation_free(daemon.activation);
 		log_options_tell(report, REPORT_ERROR, REPORT_NOTE);
 	} else {
 		daemon.config = setup_config(daemon.setup);

@@ -16,9 +16,10 @@
 enum { MAX_DEFAULT_WORKERS = 4 };
 
 struct serving {
-	struct setup *setup;        /* one reference */
-	struct listeners listeners; /* owned; one for each service */
-	struct worker **workers;    /* owned */
+	struct setup *setup;                 /* one reference */
+	struct listeners listeners;          /* owned; one for each service */
+	const struct activation *activation; /* borrowed; NULL: none */
+	struct worker **workers;             /* owned */
 	size_t worker_count;
 	struct event_base *base; /* borrowed; NULL before the start */
 
@@ -37,7 +38,8 @@ close_listeners(struct listeners *listeners)
 }
 
 static bool
-open_listeners(struct setup *setup, const struct listeners *before, struct listeners *ret_listeners,
+open_listeners(struct setup *setup, const struct listeners *before,
+	       const struct activation *activation, struct listeners *ret_listeners,
 	       struct report *report)
 {
 	size_t count = setup_config(setup)->service_count;
@@ -47,7 +49,7 @@ open_listeners(struct setup *setup, const struct listeners *before, struct liste
 	ret_listeners->count = count;
 	for (size_t i = 0; i < count; i++) {
 		ret_listeners->items[i] = listener_open(setup_get_service(setup, i), before,
-							report);
+							activation, report);
 		are_open = are_open && ret_listeners->items[i] != NULL;
 	}
 	if (!are_open)
@@ -56,12 +58,13 @@ open_listeners(struct setup *setup, const struct listeners *before, struct liste
 }
 
 struct serving *
-serving_open(struct setup *setup, struct report *report)
+serving_open(struct setup *setup, const struct activation *activation, struct report *report)
 {
 	struct serving *serving = memory_zero(sizeof *serving);
 
 	serving->setup = setup_ref(setup);
-	if (open_listeners(setup, NULL, &serving->listeners, report))
+	serving->activation = activation;
+	if (open_listeners(setup, NULL, activation, &serving->listeners, report))
 		return serving;
 	serving_free(serving);
 	return NULL;
@@ -180,7 +183,8 @@ serving_start(struct serving *serving, struct event_base *base, struct err *err)
 bool
 serving_prepare(struct serving *serving, struct setup *setup, struct report *report)
 {
-	if (!open_listeners(setup, &serving->listeners, &serving->next_listeners, report))
+	if (!open_listeners(setup, &serving->listeners, serving->activation,
+			    &serving->next_listeners, report))
 		return false;
 	serving->next_setup = setup_ref(setup);
 	if (start_listeners(serving, &serving->next_listeners))

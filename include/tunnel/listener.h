@@ -14,6 +14,7 @@
  * nothing about a client but whether there is a descriptor for it.
  */
 
+struct activation;
 struct event_base;
 struct listener;
 struct setup_service;
@@ -31,10 +32,11 @@ typedef void listener_client_cb(void *arg, const struct service *service, int fd
 typedef bool listener_room_cb(void *arg);
 
 /* Binds and listens, but for addresses that one of `before` (borrowed until the take-over; NULL:
- * none) listens on: there the same socket goes on. `service` is borrowed. Returns owned; NULL with the
+ * none) listens on: there the same socket goes on. And not at all where `activation` (NULL: none)
+ * has sockets for the service: those are it. `service` is borrowed. Returns owned; NULL with the
  * errors in `report`, and then nothing has changed for `before`. */
 struct listener *listener_open(const struct setup_service *service, const struct listeners *before,
-			       struct report *report);
+			       const struct activation *activation, struct report *report);
 
 /* Starts accepting in `base` (borrowed). */
 bool listener_start(struct listener *listener, struct event_base *base,

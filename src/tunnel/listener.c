@@ -4,6 +4,7 @@
 #include "base/compat.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "tunnel/activation.h"
 #include "tunnel/setup.h"
 #include "tunnel/socket_setup.h"
 #include "tunnel/unix_socket.h"
@@ -202,9 +203,46 @@ open_inet(struct listener *listener, const struct address *address, const struct
 			    last_error);
 }
 
+/* A socket that the service manager has opened goes on as it is, but for our options. */
+static void
+adopt_passed(struct listener *listener, int passed, struct report *report)
+{
+	const struct service *service = listener->service;
+	struct sockaddr_storage storage = {0};
+	socklen_t length = sizeof storage;
+	struct err err = {{0}};
+	int fd = activation_duplicate(passed, &err);
+
+	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&storage, &length) == 0 &&
+	    socket_setup(fd, storage.ss_family, SOCKET_SIDE_ACCEPT, 0, &service->options.socket,
+			 &err)) {
+		(void)add_socket(listener, fd, (const struct sockaddr *)&storage, length, NULL);
+		return;
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	report_add(report, REPORT_ERROR, service->at, "service '%.80s': %s", service->name,
+		   err.text);
+}
+
+/* Returns whether there are any. */
+static bool
+adopt_all_passed(struct listener *listener, const struct activation *activation,
+		 struct report *report)
+{
+	size_t count = 0;
+	int fd;
+
+	while ((fd = activation_find(activation, listener->service->name, count)) >= 0) {
+		adopt_passed(listener, fd, report);
+		count++;
+	}
+	return count > 0;
+}
+
 struct listener *
 listener_open(const struct setup_service *service, const struct listeners *before,
-	      struct report *report)
+	      const struct activation *activation, struct report *report)
 {
 	static const struct listeners none;
 	size_t errors_before = report_count(report, REPORT_ERROR);
@@ -213,7 +251,8 @@ listener_open(const struct setup_service *service, const struct listeners *befor
 
 	listener->service = service->service;
 	before = before != NULL ? before : &none;
-	for (size_t i = 0; i < accepts->count; i++) {
+	bool is_passed = adopt_all_passed(listener, activation, report);
+	for (size_t i = 0; i < accepts->count && !is_passed; i++) {
 		const struct address *address = &accepts->items[i];
 		if (address_is_unix(address))
 			open_unix(listener, address, before, report);
