@@ -368,6 +368,7 @@ run(struct daemon *daemon, struct report *report)
 
 	signals_hold();
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more: LimitFSIZE= */
 	setup_set_room(daemon->setup, room_for_clients(process_set_limits()));
 	log_options_begin(&daemon->config->global, daemon->is_foreground);
 	if (daemon->activation != NULL &&

@@ -71,9 +71,9 @@ struct global_options {
 	char *setuid; /* a user's name or number */
 	char *setgid;
 	char *chroot;
-	int workers;     /* threads; 0: the number of processors, at most 4 */
+	int workers;         /* threads; 0: the number of processors, at most 4 */
 	int timeout_drain_s; /* 0: do not wait */
-	int max_clients; /* of all services together; 0: as many as descriptors allow */
+	int max_clients;     /* of all services together; 0: as many as descriptors allow */
 	char *resolver;  /* name servers, "ADDRESS[:PORT],…"; NULL: those of /etc/resolv.conf */
 	int dns_cache_s; /* how long an answer is used at most */
 	char *control;   /* the control socket's path, or "auto" or "no" */

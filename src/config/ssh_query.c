@@ -71,7 +71,8 @@ open_captures(struct capture *captures)
 static void
 set_attributes(posix_spawnattr_t *attributes)
 {
-	static const int numbers[] = {SIGPIPE, SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+	static const int numbers[] = {SIGPIPE, SIGCHLD, SIGHUP,  SIGINT,
+				      SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 	sigset_t set;
 
 	(void)sigemptyset(&set);

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+from harness.ports import listening_ports
+from harness.ssh_keys import PASSPHRASE
 from harness.waiting import wait_for
 
 
@@ -71,3 +75,40 @@ def test_chain_is_kept_as_a_whole(tunnel, make_sshd, through):
     with daemon.connect() as client:
         client.ping()
     assert (first.login_count(), second.login_count()) == (2, 2)
+
+
+def unlock(daemon, terminal: int) -> bool:
+    """Types the passphrase while it is asked for; whether the daemon listens."""
+    if daemon.port() in listening_ports(daemon.pid):
+        return True
+    if "Passphrase for" in daemon.log():
+        os.write(terminal, PASSPHRASE.encode() + b"\n")
+    return False
+
+
+def test_key_that_was_unlocked_at_the_terminal_is_kept(
+    launch, to_redis, make_sshd, through, ssh_keys, tmp_path
+):
+    server = make_sshd()
+    key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
+    hop = through(server, identityFile=key, identityAgent="none")
+    ours, theirs = os.openpty()
+    daemon = launch(
+        to_redis(bastion="hop"),
+        bastions=(hop,),
+        prefix=("sh", "-c", f'exec "$0" "$@" <{os.ttyname(theirs)}'),
+        ready=lambda daemon: unlock(daemon, ours),
+    )
+    with daemon.connect() as client:
+        client.ping()
+    daemon.reload()
+    daemon.bastions = [through(server, identityFile=key, identityAgent="none", aliveInterval=7)]
+    daemon.reload()
+    with daemon.connect() as client:
+        client.ping()
+    assert server.login_count() == 2
+    os.utime(key, (1, 1))
+    daemon.reload(fails=True)
+    assert "is encrypted" in daemon.log()
+    os.close(ours)
+    os.close(theirs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import resource
 import socket
 
 import pytest
@@ -122,6 +123,20 @@ def test_output_file_is_appended_to_or_emptied(launch, to_redis, tmp_path, mode,
 def test_full_disk_does_not_stop_tunnels(launch, to_redis):
     daemon = launch(to_redis(), globals={"output": "/dev/full"})
     ping(daemon, count=50)
+
+
+def test_log_file_that_may_not_grow_does_not_stop_tunnels(launch, to_redis, tmp_path):
+    limit = 20000
+    daemon = launch(
+        to_redis(),
+        globals={"output": tmp_path / "output.log"},
+        limits={resource.RLIMIT_FSIZE: (limit, limit)},
+    )
+    for _ in range(50):
+        with daemon.connect() as client:
+            client.ping()
+    wait_for(lambda: (tmp_path / "output.log").stat().st_size == limit, "the file is full")
+    daemon.stop()
 
 
 def test_log_reader_that_never_reads_does_not_stop_tunnels(launch, to_redis):

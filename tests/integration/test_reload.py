@@ -365,6 +365,30 @@ def test_file_by_a_relative_path_is_found_again(to_redis, tmp_path):
     assert daemon.stop() == 0
 
 
+def test_user_that_was_switched_to_must_be_able_to_read(
+    launch, redis_tls, certificates, open_directory, as_root
+):
+    config, authority = open_directory / "own.conf", open_directory / "ca.crt"
+    authority.write_bytes(open(certificates.ca_file, "rb").read())
+    authority.chmod(0o644)
+    daemon = launch(
+        Service("redis", connect=redis_tls.address, CAfile=str(authority)),
+        globals={"setuid": "nobody", "setgid": "nogroup"},
+        env={"ASAN_OPTIONS": "detect_leaks=0"},
+        prefix=("sh", "-c", f'cp cachetunnel.conf {config}; exec "$0" -f {config}'),
+        arguments=[],
+    )
+    config.chmod(0o600)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for_log("Permission denied")
+    daemon.wait_for_log("Nothing was changed by the reload")
+    config.chmod(0o644)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for_log("Reloaded")
+    with daemon.connect() as client:
+        client.ping()
+
+
 @pytest.mark.core
 def test_reloads_leave_nothing_behind(launch, to_redis):
     daemon = launch(to_redis())
