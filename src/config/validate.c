@@ -378,7 +378,7 @@ validate_service(struct service *service, const struct location *defaults_at, st
 			   "the section has no name; write one between '[' and ']'");
 	check_addresses(service, report);
 	if (options->role == ROLE_GUESS)
-		service->options.role = role_guess(&options->connect);
+		service->options.role = (int)role_guess(&options->connect);
 	check_local(service, defaults_at, report);
 	check_access(service, report);
 	check_owner(options->setuid, service_option_at(service, "setuid"), options->setgid,
