@@ -42,7 +42,8 @@ on_wakeup(evutil_socket_t fd, short what ATTR_UNUSED, void *arg)
 {
 	char bytes[64];
 
-	while (read(fd, bytes, sizeof bytes) > 0)
+	/* Less than was asked for is all there was. */
+	while (read(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes)
 		continue;
 	receive_all(arg);
 }
