@@ -82,6 +82,9 @@ SOURCES := \
 	src/config/user_path.c \
 	src/config/validate.c \
 	src/config/validate_bastions.c \
+	src/control/commands.c \
+	src/control/control.c \
+	src/control/control_socket.c \
 	src/control/doctor.c \
 	src/control/doctor_advice.c \
 	src/control/doctor_json.c \
@@ -90,25 +93,22 @@ SOURCES := \
 	src/control/doctor_steps.c \
 	src/control/doctor_text.c \
 	src/control/doctor_walk.c \
-	src/control/network.c \
-	src/control/port_owner.c \
-	src/control/redis_probe.c \
-	src/redis/conversation.c \
-	src/redis/reply.c \
-	src/redis/scan.c \
-	src/control/commands.c \
-	src/control/control.c \
-	src/control/control_socket.c \
 	src/control/http_client.c \
 	src/control/http_server.c \
 	src/control/json.c \
 	src/control/light.c \
 	src/control/metrics.c \
+	src/control/network.c \
 	src/control/page.c \
+	src/control/port_owner.c \
+	src/control/redis_probe.c \
 	src/control/resources.c \
 	src/control/status.c \
 	src/control/status_table.c \
 	src/control/survey.c \
+	src/redis/conversation.c \
+	src/redis/reply.c \
+	src/redis/scan.c \
 	src/ssh/agent.c \
 	src/ssh/agent_message.c \
 	src/ssh/base64.c \
@@ -158,8 +158,9 @@ SOURCES := \
 	src/tunnel/exchange.c \
 	src/tunnel/generation.c \
 	src/tunnel/headcount.c \
-	src/tunnel/hold.c \
 	src/tunnel/health.c \
+	src/tunnel/hold.c \
+	src/tunnel/hosts.c \
 	src/tunnel/inbox.c \
 	src/tunnel/inquiry.c \
 	src/tunnel/listener.c \
@@ -178,6 +179,7 @@ SOURCES := \
 	src/tunnel/tunnel.c \
 	src/tunnel/tunnel_log.c \
 	src/tunnel/unix_socket.c \
+	src/tunnel/warm.c \
 	src/tunnel/watch.c \
 	src/tunnel/worker.c \
 	src/arguments.c \

@@ -138,6 +138,7 @@ struct service_options {
 	char *bastion;   /* as written; struct service has what it means; NULL: none */
 	char *local;     /* numeric source address or a name for one; NULL: the system's choice */
 	int max_clients; /* 0: no limit of its own */
+	int warm;        /* connections to keep ready, in each worker */
 
 	bool verify_chain;
 	bool verify_peer;

@@ -46,6 +46,7 @@ struct dial_outcome {
 	char name[SOCKET_NAME_SIZE];         /* the address that was reached */
 	struct resolved_address address; /* the same; length 0: not known, as through a bastion */
 	bool is_tls;
+	bool is_warm; /* it was ready before the client came */
 };
 
 /* The dial has ended. `outcome` is borrowed for the call, or NULL, and `err` says what failed.

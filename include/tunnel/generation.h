@@ -1,6 +1,7 @@
 #ifndef CACHETUNNEL_TUNNEL_GENERATION_H
 #define CACHETUNNEL_TUNNEL_GENERATION_H
 
+#include "tunnel/dialer.h"
 #include "tunnel/setup.h"
 
 #include <stddef.h>
@@ -23,6 +24,7 @@ struct session_pool;
 struct step_observer;
 struct spread;
 struct tls_sessions;
+struct warm;
 struct watch;
 
 /* The worker that a generation is for. */
@@ -46,6 +48,10 @@ struct generation *generation_new(const struct generation_place *place, struct s
 struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation);
 
+/* A newer one takes its place: no new clients come, so it keeps nothing ready for them. NULL is
+ * fine. */
+void generation_retire(struct generation *generation);
+
 /* Logs in to those of its bastions that say so (`eager`). */
 void generation_warm_up(struct generation *generation);
 
@@ -68,6 +74,12 @@ struct session_pool *generation_session_pool(const struct generation *generation
 
 /* For each of the service's endpoints one, where `role = primary`; else NULL. */
 struct watch *const *generation_watches(const struct generation *generation, size_t service_index);
+
+/* What every dial of the service begins with; `log` is the daemon's. */
+struct dial_request generation_dial_request(struct generation *generation, size_t service_index);
+
+/* The connections that are ready for the service's clients; NULL: none are kept. */
+struct warm *generation_warm(const struct generation *generation, size_t service_index);
 
 /* How the service's tunnels are spread, where `role = replica`; else NULL. */
 struct spread *generation_spread(const struct generation *generation, size_t service_index);

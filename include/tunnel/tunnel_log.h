@@ -25,6 +25,7 @@ struct tunnel_story {
 	const struct address *endpoint; /* NULL: not connected yet */
 	const char *server_name;        /* the address that was reached */
 	const struct stream *secured;   /* NULL: not connected, or without TLS */
+	bool is_warm;                   /* the connection was ready before the client came */
 	uint64_t accepted_us;
 	uint64_t connected_us;
 	uint64_t bytes_to_server;

@@ -13,6 +13,7 @@ enum {
 	CLIENTS_MAX = 1000000,
 	SESSIONS_MAX = 1000000,
 	WORKERS_MAX = 64,
+	WARM_MAX = 1000,
 };
 
 #define GLOBAL(field) .offset = offsetof(struct global_options, field)
@@ -183,6 +184,9 @@ static const struct option_row service_rows[] = {
 	{"maxClients", SERVICE(max_clients), .flags = OPTION_OWN | OPTION_RELOADABLE,
 	 .type = &option_type_int, .fallback = "0", .min = 0, .max = CLIENTS_MAX,
 	 .help = "clients of this service at a time; 0: no limit of its own"},
+	{"warm", SERVICE(warm), .flags = OPTION_OWN | OPTION_RELOADABLE, .type = &option_type_int,
+	 .fallback = "0", .min = 0, .max = WARM_MAX,
+	 .help = "connections to keep ready for new clients, in each worker"},
 
 	{"verifyChain", SERVICE(verify_chain), HONOURED, .type = &option_type_bool,
 	 .fallback = "yes", .help = "verify the server's certificate chain and its name"},

@@ -2,6 +2,7 @@
 
 #include "base/compat.h"
 #include "base/list.h"
+#include "tunnel/hosts.h"
 
 #include <ares.h>
 #include <event2/event.h>
@@ -37,7 +38,6 @@ struct file_mark {
 struct dns {
 	struct event_base *base; /* borrowed */
 	char *servers;           /* owned; NULL: those of the file */
-	ares_channel hosts;      /* owned; reads /etc/hosts, and answers at once */
 	ares_channel network;    /* owned; NULL: it could not be made, and is tried again */
 	struct event *timer;     /* owned; when c-ares wants to be called next */
 	struct list sockets;     /* struct dns_socket: those that c-ares has open */
@@ -177,15 +177,6 @@ on_socket_state(void *arg, ares_socket_t fd, int wants_read, int wants_write)
 	(void)event_assign(&own->event, dns->base, fd, (short)(events | EV_PERSIST), on_socket,
 			   own);
 	(void)event_add(&own->event, NULL);
-}
-
-static bool
-open_hosts(struct dns *dns)
-{
-	char lookups[] = "f";
-	struct ares_options options = {.lookups = lookups};
-
-	return ares_init_options(&dns->hosts, &options, ARES_OPT_LOOKUPS) == ARES_SUCCESS;
 }
 
 static bool
@@ -384,34 +375,6 @@ ask_network(struct half *half, int family)
 	arm_timer(dns);
 }
 
-static void
-on_hosts_answer(void *arg, int status, int timeouts ATTR_UNUSED, struct ares_addrinfo *found)
-{
-	struct half *half = arg;
-
-	settle(half, status, found);
-}
-
-/* What /etc/hosts says holds until it changes. Returns whether it says anything. */
-static bool
-ask_hosts(struct question *question)
-{
-	bool is_there = false;
-
-	for (int family = 0; family < FAMILY_COUNT; family++) {
-		struct half *half = &question->halves[family];
-		const struct ares_addrinfo_hints hints = {
-			.ai_family = family_of[family],
-			.ai_socktype = SOCK_STREAM,
-		};
-		ares_getaddrinfo(question->dns->hosts, question->host, NULL, &hints,
-				 on_hosts_answer, half);
-		half->addresses.fresh_s = INT_MAX;
-		is_there |= half->status == DNS_FOUND;
-	}
-	return is_there;
-}
-
 /* Asks for what is not known yet. May free the question. */
 static void
 ask_both(struct question *question)
@@ -433,7 +396,15 @@ ask_both(struct question *question)
 void
 dns_ask(struct dns *dns, const char *host, dns_answer_cb *on_answer, void *arg)
 {
+	struct dns_answer local = {.status = DNS_FOUND};
 	size_t host_size = strlen(host) + 1;
+
+	/* What /etc/hosts says holds until it changes. */
+	if (hosts_find(hosts_path, host, &local.addresses)) {
+		local.addresses.fresh_s = INT_MAX;
+		on_answer(arg, &local);
+		return;
+	}
 	struct question *question = calloc(1, sizeof *question + host_size);
 
 	if (question == NULL) {
@@ -450,12 +421,6 @@ dns_ask(struct dns *dns, const char *host, dns_answer_cb *on_answer, void *arg)
 
 	for (int family = 0; family < FAMILY_COUNT; family++)
 		question->halves[family].question = question;
-	if (ask_hosts(question)) {
-		advance(question);
-		return;
-	}
-	for (int family = 0; family < FAMILY_COUNT; family++)
-		question->halves[family].is_over = false;
 	ask_both(question);
 }
 
@@ -512,7 +477,7 @@ has_changed(struct file_mark *mark, const char *path)
 bool
 dns_refresh(struct dns *dns)
 {
-	/* c-ares reads the hosts file anew for each question. */
+	/* The hosts file is read anew for each question anyway. */
 	bool have_hosts_changed = has_changed(&dns->hosts_mark, hosts_path);
 	bool have_servers_changed = has_changed(&dns->servers_mark, servers_path) &&
 				    dns->servers == NULL;
@@ -546,7 +511,7 @@ dns_new(struct event_base *base)
 	dns->hosts_mark = mark_file(hosts_path);
 	dns->servers_mark = mark_file(servers_path);
 	dns->timer = event_new(base, -1, 0, on_timer, dns);
-	if (dns->timer != NULL && open_hosts(dns) && open_network(dns))
+	if (dns->timer != NULL && open_network(dns))
 		return dns;
 	dns_free(dns);
 	return NULL;
@@ -560,8 +525,6 @@ dns_free(struct dns *dns)
 	close_network(dns);
 	while (!list_is_empty(&dns->questions))
 		free_question(LIST_ITEM(dns->questions.next, struct question, link));
-	if (dns->hosts != NULL)
-		ares_destroy(dns->hosts);
 	if (dns->timer != NULL)
 		event_free(dns->timer);
 	free(dns->servers);

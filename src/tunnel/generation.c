@@ -6,6 +6,7 @@
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
 #include "tunnel/spread.h"
+#include "tunnel/warm.h"
 #include "tunnel/watch.h"
 
 #include <openssl/rand.h>
@@ -16,6 +17,7 @@ struct generation_service {
 	struct health *health;         /* borrowed from the worker */
 	size_t next_endpoint;          /* for failover = rr */
 	struct hold *hold;             /* owned */
+	struct warm *warm;             /* owned; NULL: none are kept */
 	struct spread *spread;         /* owned; NULL where the role is another */
 	struct watch **watches;        /* owned, for each endpoint; NULL where nobody watches */
 };
@@ -62,6 +64,35 @@ free_watches(const struct service *service, struct generation_service *own)
 }
 
 static bool
+make_service(struct generation *generation, const struct setup_service *service)
+{
+	const struct service_options *options = &service->service->options;
+	struct generation_service *own = &generation->services[service->service->index];
+	unsigned char random = 0;
+
+	own->health = health_book_get(generation->place.healths, service->stats);
+	if (own->health == NULL)
+		return false;
+
+	/* Rotation begins anywhere, so that workers and restarts do not all prefer the first
+	 * endpoint. */
+	(void)RAND_bytes(&random, sizeof random);
+	own->next_endpoint = random % options->connect.count;
+	if (service->tls != NULL && options->session_resume)
+		own->sessions = tls_sessions_new(options->connect.count,
+						 (size_t)options->session_cache_size,
+						 options->session_cache_timeout_s);
+	own->hold = hold_new(generation->place.base);
+	if (own->hold == NULL)
+		return false;
+	if (options->role == ROLE_PRIMARY && !make_watches(generation, service->service, own))
+		return false;
+	if (options->role == ROLE_REPLICA)
+		own->spread = spread_new();
+	return options->role != ROLE_REPLICA || own->spread != NULL;
+}
+
+static bool
 make_services(struct generation *generation)
 {
 	size_t count = setup_config(generation->setup)->service_count;
@@ -70,30 +101,25 @@ make_services(struct generation *generation)
 	if (generation->services == NULL)
 		return false;
 	for (size_t i = 0; i < count; i++) {
-		const struct setup_service *service = setup_get_service(generation->setup, i);
-		const struct service_options *options = &service->service->options;
-		unsigned char random = 0;
-
-		generation->services[i].health = health_book_get(generation->place.healths,
-								 service->stats);
-		if (generation->services[i].health == NULL)
+		if (!make_service(generation, setup_get_service(generation->setup, i)))
 			return false;
+	}
+	return true;
+}
 
-		/* Rotation begins anywhere, so that workers and restarts do not all prefer the
-		 * first endpoint. */
-		(void)RAND_bytes(&random, sizeof random);
-		generation->services[i].next_endpoint = random % options->connect.count;
-		if (service->tls != NULL && options->session_resume)
-			generation->services[i].sessions = tls_sessions_new(
-				options->connect.count, (size_t)options->session_cache_size,
-				options->session_cache_timeout_s);
-		generation->services[i].hold = hold_new(generation->place.base);
-		if (options->role == ROLE_REPLICA)
-			generation->services[i].spread = spread_new();
-		if (generation->services[i].hold == NULL ||
-		    (options->role == ROLE_REPLICA && generation->services[i].spread == NULL) ||
-		    (options->role == ROLE_PRIMARY &&
-		     !make_watches(generation, service->service, &generation->services[i])))
+/* A service through a bastion has its tunnels, and so its warm connections, where the bastion's
+ * sessions are. */
+static bool
+make_warm_ones(struct generation *generation)
+{
+	for (size_t i = 0; i < setup_config(generation->setup)->service_count; i++) {
+		const struct service *service = setup_get_service(generation->setup, i)->service;
+		const struct dial_request request = generation_dial_request(generation, i);
+		if (service->options.warm == 0 ||
+		    (service->bastion != NULL && request.pool == NULL))
+			continue;
+		generation->services[i].warm = warm_new(&request, (size_t)service->options.warm);
+		if (generation->services[i].warm == NULL)
 			return false;
 	}
 	return true;
@@ -188,7 +214,8 @@ generation_new(const struct generation_place *place, struct setup *setup,
 	generation->place = *place;
 	generation->setup = setup_ref(setup);
 	resolver_configure(place->resolver, &setup_config(setup)->global);
-	if (make_services(generation) && make_pools(generation, previous))
+	if (make_services(generation) && make_pools(generation, previous) &&
+	    make_warm_ones(generation))
 		return generation;
 	generation_unref(generation);
 	return NULL;
@@ -207,18 +234,31 @@ generation_unref(struct generation *generation)
 	if (generation == NULL || --generation->references > 0)
 		return;
 	const struct config *config = setup_config(generation->setup);
-	for (size_t i = 0; generation->pools != NULL && i < config->bastion_count; i++)
-		session_pool_unref(generation->pools[i]);
 	for (size_t i = 0; generation->services != NULL && i < config->service_count; i++) {
+		warm_free(generation->services[i].warm);
 		tls_sessions_free(generation->services[i].sessions);
 		hold_free(generation->services[i].hold);
 		spread_free(generation->services[i].spread);
 		free_watches(config->services[i], &generation->services[i]);
 	}
+	/* After the warm connections, which may be channels of theirs. */
+	for (size_t i = 0; generation->pools != NULL && i < config->bastion_count; i++)
+		session_pool_unref(generation->pools[i]);
 	free(generation->pools);
 	free(generation->services);
 	setup_unref(generation->setup);
 	free(generation);
+}
+
+void
+generation_retire(struct generation *generation)
+{
+	if (generation == NULL)
+		return;
+	for (size_t i = 0; i < setup_config(generation->setup)->service_count; i++) {
+		warm_free(generation->services[i].warm);
+		generation->services[i].warm = NULL;
+	}
 }
 
 void
@@ -257,6 +297,31 @@ struct watch *const *
 generation_watches(const struct generation *generation, size_t service_index)
 {
 	return generation->services[service_index].watches;
+}
+
+struct dial_request
+generation_dial_request(struct generation *generation, size_t service_index)
+{
+	const struct generation_service *own = &generation->services[service_index];
+
+	return (struct dial_request){
+		.base = generation->place.base,
+		.resolver = generation->place.resolver,
+		.service = setup_get_service(generation->setup, service_index),
+		.sessions = own->sessions,
+		.pool = generation_session_pool(generation, service_index),
+		.first_endpoint = generation_first_endpoint(generation, service_index),
+		.watches = own->watches,
+		.spread = own->spread,
+		.observer = &own->health->observer,
+		.log = &log_main,
+	};
+}
+
+struct warm *
+generation_warm(const struct generation *generation, size_t service_index)
+{
+	return generation->services[service_index].warm;
 }
 
 struct spread *

@@ -3,8 +3,8 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "tunnel/generation.h"
-#include "tunnel/health.h"
 #include "tunnel/hold.h"
+#include "tunnel/warm.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -167,21 +167,12 @@ start_dial(struct search *search)
 {
 	struct generation *generation = search->request.generation;
 	size_t index = search->target->service->index;
-	const struct dial_request request = {
-		.base = generation_place(generation)->base,
-		.resolver = generation_place(generation)->resolver,
-		.service = search->target,
-		.sessions = generation_tls_sessions(generation, index),
-		.pool = generation_session_pool(generation, index),
-		.first_endpoint = generation_first_endpoint(generation, index),
-		.watches = search->takes_stale_answers ? NULL
-						       : generation_watches(generation, index),
-		.spread = generation_spread(generation, index),
-		.is_anew = search->has_failed,
-		.observer = &generation_health(generation, index)->observer,
-		.log = search->request.log,
-	};
+	struct dial_request request = generation_dial_request(generation, index);
 
+	request.is_anew = search->has_failed;
+	request.log = search->request.log;
+	if (search->takes_stale_answers)
+		request.watches = NULL;
 	set_state(search, SEARCH_DIALLING);
 	search->dial = dial_start(&request, on_dialled, search);
 	if (search->dial != NULL)
@@ -194,7 +185,14 @@ static void
 on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	struct search *search = arg;
+	struct warm *warm = generation_warm(search->request.generation,
+					    search->target->service->index);
+	struct dial_outcome outcome;
 
+	if (warm != NULL && warm_take(warm, &outcome)) {
+		end(search, &outcome);
+		return;
+	}
 	/* Who comes while others are looking has nothing to add. */
 	if (!search->has_failed && hold_is_looking(search->seat.hold) && park(search)) {
 		search->has_failed = true;

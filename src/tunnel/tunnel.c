@@ -61,6 +61,7 @@ struct tunnel {
 	char peer[SOCKET_NAME_SIZE];
 	char server_name[SOCKET_NAME_SIZE];
 	bool is_tls;
+	bool is_warm;
 	uint64_t accepted_us;
 	uint64_t connected_us;
 	uint64_t counted_to_server; /* of the bytes moved, those that the counters have */
@@ -130,6 +131,7 @@ story_of(const struct tunnel *tunnel)
 		.endpoint = tunnel->endpoint,
 		.server_name = tunnel->server_name,
 		.secured = tunnel->is_tls ? tunnel->server : NULL,
+		.is_warm = tunnel->is_warm,
 		.accepted_us = tunnel->accepted_us,
 		.connected_us = tunnel->connected_us,
 	};
@@ -445,6 +447,7 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	tunnel->server = outcome->stream;
 	tunnel->endpoint = outcome->endpoint;
 	tunnel->is_tls = outcome->is_tls;
+	tunnel->is_warm = outcome->is_warm;
 	tunnel->connected_us = clock_now_us();
 	(void)snprintf(tunnel->server_name, sizeof tunnel->server_name, "%s", outcome->name);
 	if (tunnel->is_told) {

@@ -92,8 +92,8 @@ tunnel_log_connected(const struct tunnel_story *story)
 			       tls_stream_cipher(story->secured),
 			       tls_stream_is_resumed(story->secured) ? "resumed" : "new");
 	log_write_facts(story->log, LOG_LEVEL_NOTICE, &facts,
-			"Service [%s] connected to %s (%s), %s, %.1f ms", story->service->name,
-			endpoint, story->server_name, security,
+			"Service [%s] connected to %s (%s), %s, %s%.1f ms", story->service->name,
+			endpoint, story->server_name, security, story->is_warm ? "warm, " : "",
 			milliseconds(story->accepted_us, story->connected_us));
 }
 

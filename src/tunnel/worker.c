@@ -117,6 +117,7 @@ renew(struct worker *worker, struct setup *setup)
 
 	if (fresh == NULL)
 		return false;
+	generation_retire(worker->generation);
 	generation_unref(worker->generation);
 	worker->generation = fresh;
 	return true;

@@ -147,7 +147,7 @@ def test_example_verifies_the_name_although_it_does_not_ask_for_it(machine, cert
     example = machine(identity=certificates.localhost)
     assert example.start().returncode == 0
     with Client(example.place.connect(6379)) as client:
-        client.expect_close()
+        assert client.drain()[0].startswith(b"-ERR cachetunnel: ")
 
 
 def test_example_can_be_started_again_after_it_was_stopped(machine):

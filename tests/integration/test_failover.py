@@ -11,11 +11,12 @@ import pytest
 import redis
 
 from harness.client import Client
-from harness.daemon import Daemon, Service
+from harness.daemon import Daemon, Service, binary_path
 from harness.peers import closed_port, good_tls, greet, tls_context
+from harness.process import resident_kib, settled_descriptor_count
 from harness.redis_server import RedisServer
 from harness.replication_group import PRIMARY, REPLICA, ReplicationGroup
-from harness.waiting import deadline_scale, wait_for
+from harness.waiting import deadline_scale, is_sanitised, wait_for
 
 pytestmark = pytest.mark.direct_only("names are looked up beyond a bastion")
 
@@ -429,3 +430,37 @@ def test_server_that_vanishes_is_given_up(launch, namespace, certificates, tmp_p
     idle.drain()
     idle.close()
     server.stop()
+
+
+@pytest.mark.heavy
+def test_failovers_leave_nothing_behind(launch, name_server, serve):
+    """Thousands of moves, there and back, with a client that follows each: memory stays flat."""
+
+    def refuse(talk) -> None:
+        while talk.socket.recv(1 << 16):
+            talk.socket.sendall(b"-READONLY You can't write against a read only replica.\r\n")
+
+    first = serve(refuse, address=("127.0.1.1", 0))
+    serve(refuse, address=("127.0.1.2", first.port))
+    name = "master.cache.test"
+    name_server.set(name, "127.0.1.1")
+    daemon = launch(
+        Service("moving", connect=f"{name}:{first.port}", plain="yes", role="primary"),
+        globals={"resolver": name_server.address, "workers": 1, "debug": 3},
+    )
+
+    def fail_over(count: int) -> None:
+        for number in range(count):
+            name_server.set(name, f"127.0.1.{number % 2 + 1}")
+            with daemon.connect() as client:
+                client.send(b"SET a b\r\n")
+                data, ending = client.drain()
+                assert data.startswith(b"-READONLY") and ending == "eof"
+
+    fail_over(1000)
+    descriptors = settled_descriptor_count(daemon.pid)
+    memory = resident_kib(daemon.pid)
+    fail_over(9000)
+    assert settled_descriptor_count(daemon.pid) <= descriptors
+    if not is_sanitised(binary_path()):
+        assert resident_kib(daemon.pid) < memory + 512

@@ -77,6 +77,7 @@ static const struct parse_case service_cases[] = {
 	{"bastion", "u@h", KIND_TEXT, AT(bastion), 0, "", "empty"},
 	{"local", "10.0.0.1", KIND_TEXT, AT(local), 0, "", "empty"},
 	{"maxClients", "5", KIND_INT, AT(max_clients), 5, "many", "whole number"},
+	{"warm", "2", KIND_INT, AT(warm), 2, "1001", "from 0 to 1000"},
 	{"sni", "cache.example.com", KIND_TEXT, AT(sni), 0, NULL, NULL},
 	{"sni", "", KIND_TEXT, AT(sni), 0, NULL, NULL},
 	{"verifyChain", "no", KIND_BOOL, AT(verify_chain), false, "2", "yes or no"},

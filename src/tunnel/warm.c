@@ -1,0 +1,257 @@
+#include "tunnel/warm.h"
+
+#include "base/list.h"
+#include "tunnel/watch.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+/* After a failure; doubled with each further one. */
+enum { FIRST_PAUSE_S = 1, MAX_PAUSE_S = 32 };
+
+enum item_state {
+	ITEM_DIALLING,
+	ITEM_READY,
+	ITEM_DEAD, /* is freed in the keeper's next turn, outside of its own callbacks */
+};
+
+struct warm_item {
+	struct list link;
+	struct warm *warm;
+	enum item_state state; /* written by set_state() only */
+	struct dial *dial;     /* owned; kept until it may be freed */
+	struct dial_outcome outcome;
+	struct watch_user user; /* where the endpoint may move */
+};
+
+struct warm {
+	struct dial_request request;
+	size_t count; /* how many are wanted */
+	struct list items;
+	struct event turn; /* frees the dead, and begins with what is missing */
+	int pause_s;       /* before the next attempt; 0: at once */
+};
+
+static void
+set_state(struct warm_item *item, enum item_state state)
+{
+	assert(state > item->state);
+	item->state = state;
+}
+
+static struct warm_item *
+item_of(struct list *link)
+{
+	return LIST_ITEM(link, struct warm_item, link);
+}
+
+static void
+free_item(struct warm_item *item)
+{
+	watch_leave(&item->user);
+	list_remove(&item->link);
+	dial_free(item->dial);
+	stream_free(item->outcome.stream);
+	free(item);
+}
+
+static void
+take_turn(struct warm *warm)
+{
+	unsigned char random = 0;
+
+	if (warm->pause_s == 0) {
+		event_active(&warm->turn, EV_TIMEOUT, 0);
+		return;
+	}
+	/* All workers should not knock in the same moment. */
+	(void)RAND_bytes(&random, sizeof random);
+	const struct timeval pause = {
+		.tv_sec = warm->pause_s,
+		.tv_usec = random * 1000,
+	};
+	(void)event_add(&warm->turn, &pause);
+}
+
+static void
+drop(struct warm_item *item, const char *why)
+{
+	if (item->state == ITEM_DEAD)
+		return;
+	log_write(item->warm->request.log, LOG_LEVEL_DEBUG,
+		  "Service [%s]: a warm connection to %s is dropped: %s",
+		  item->warm->request.service->service->name, item->outcome.name, why);
+	stream_set_interest(item->outcome.stream, 0);
+	watch_leave(&item->user);
+	set_state(item, ITEM_DEAD);
+	event_active(&item->warm->turn, EV_TIMEOUT, 0);
+}
+
+static void
+on_moved(void *arg, const char *why)
+{
+	drop(arg, why);
+}
+
+/* A server has nothing to say before it is asked, but for TLS's own messages, which are read on
+ * the way and give no bytes. */
+static bool
+is_alive(const struct warm_item *item)
+{
+	unsigned char byte;
+	size_t count;
+
+	return stream_read(item->outcome.stream, &byte, sizeof byte, &count, NULL) == STREAM_AGAIN;
+}
+
+static void
+on_ready(void *arg, struct stream *stream ATTR_UNUSED, unsigned ready ATTR_UNUSED)
+{
+	struct warm_item *item = arg;
+
+	if (!is_alive(item))
+		drop(item, "the server ended it");
+}
+
+static void
+keep(struct warm_item *item, const struct dial_outcome *outcome)
+{
+	const struct dial_request *request = &item->warm->request;
+	const struct address *endpoints = request->service->service->options.connect.items;
+
+	item->outcome = *outcome;
+	item->outcome.is_warm = true;
+	set_state(item, ITEM_READY);
+	stream_set_handler(outcome->stream, on_ready, item);
+	stream_set_interest(outcome->stream, STREAM_READ);
+	if (request->watches == NULL)
+		return;
+	item->user.address = outcome->address;
+	item->user.on_moved = on_moved;
+	item->user.arg = item;
+	watch_join(request->watches[outcome->endpoint - endpoints], &item->user);
+}
+
+static void
+on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
+{
+	struct warm_item *item = arg;
+	struct warm *warm = item->warm;
+
+	if (outcome != NULL) {
+		warm->pause_s = 0;
+		keep(item, outcome);
+		return;
+	}
+	log_write(warm->request.log, LOG_LEVEL_INFO, "Service [%s]: no warm connection: %s",
+		  warm->request.service->service->name, err->text);
+	warm->pause_s = warm->pause_s == 0 ? FIRST_PAUSE_S : 2 * warm->pause_s;
+	if (warm->pause_s > MAX_PAUSE_S)
+		warm->pause_s = MAX_PAUSE_S;
+	set_state(item, ITEM_DEAD);
+	take_turn(warm);
+}
+
+static bool
+begin_one(struct warm *warm)
+{
+	const struct service_options *options = &warm->request.service->service->options;
+	struct warm_item *item = calloc(1, sizeof *item);
+
+	if (item == NULL)
+		return false;
+	if (options->failover == FAILOVER_RR)
+		warm->request.first_endpoint = (warm->request.first_endpoint + 1) %
+					       options->connect.count;
+	item->warm = warm;
+	list_init(&item->user.link);
+	list_append(&warm->items, &item->link);
+	item->dial = dial_start(&warm->request, on_dialled, item);
+	if (item->dial != NULL)
+		return true;
+	free_item(item);
+	return false;
+}
+
+static void
+on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct warm *warm = arg;
+	size_t alive = 0;
+	struct list *next;
+
+	for (struct list *link = warm->items.next; link != &warm->items; link = next) {
+		struct warm_item *item = item_of(link);
+		next = link->next;
+		if (item->state == ITEM_DEAD)
+			free_item(item);
+		else
+			alive++;
+	}
+	for (; alive < warm->count && begin_one(warm); alive++)
+		continue;
+}
+
+struct warm *
+warm_new(const struct dial_request *request, size_t count)
+{
+	struct warm *warm = calloc(1, sizeof *warm);
+
+	if (warm == NULL)
+		return NULL;
+	warm->request = *request;
+	warm->count = count;
+	list_init(&warm->items);
+	(void)event_assign(&warm->turn, request->base, -1, 0, on_turn, warm);
+	take_turn(warm);
+	return warm;
+}
+
+void
+warm_free(struct warm *warm)
+{
+	if (warm == NULL)
+		return;
+	(void)event_del(&warm->turn);
+	while (!list_is_empty(&warm->items))
+		free_item(item_of(warm->items.next));
+	free(warm);
+}
+
+bool
+warm_take(struct warm *warm, struct dial_outcome *ret_outcome)
+{
+	for (struct list *link = warm->items.next; link != &warm->items; link = link->next) {
+		struct warm_item *item = item_of(link);
+		if (item->state != ITEM_READY)
+			continue;
+		if (!is_alive(item)) {
+			drop(item, "the server has ended it");
+			continue;
+		}
+		*ret_outcome = item->outcome;
+		stream_set_interest(item->outcome.stream, 0);
+		stream_set_handler(item->outcome.stream, NULL, NULL);
+		item->outcome.stream = NULL;
+		watch_leave(&item->user);
+		set_state(item, ITEM_DEAD);
+		event_active(&warm->turn, EV_TIMEOUT, 0);
+		return true;
+	}
+	return false;
+}
+
+size_t
+warm_count(const struct warm *warm)
+{
+	size_t count = 0;
+
+	if (warm == NULL)
+		return 0;
+	for (struct list *link = warm->items.next; link != &warm->items; link = link->next)
+		count += item_of(link)->state == ITEM_READY ? 1 : 0;
+	return count;
+}
