@@ -47,6 +47,10 @@ begin_anew(struct ssh_login *login)
 	login->rsa = login_first_rsa(login);
 	login->is_certificate_refused = false;
 	login->tried[0] = '\0';
+	agent_free(login->agent); /* its turn comes again */
+	login->agent = NULL;
+	login->identities = NULL;
+	login->identity_count = 0;
 	login_go_to(login, LOGIN_ASK_METHODS);
 }
 
