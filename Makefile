@@ -134,6 +134,7 @@ SOURCES := \
 	src/ssh/private_key.c \
 	src/ssh/proxy_command.c \
 	src/ssh/proxy_command_expand.c \
+	src/ssh/public_key.c \
 	src/ssh/server_offer.c \
 	src/ssh/session.c \
 	src/ssh/transport.c \

@@ -38,7 +38,8 @@ struct bastion_options {
 	struct text_list identity_file; /* in order; may be empty */
 	char *passphrase_file;
 	char *password_file;
-	char *identity_agent; /* socket; NULL: SSH_AUTH_SOCK; "none": no agent */
+	char *identity_agent;    /* socket; NULL: SSH_AUTH_SOCK; "none": no agent */
+	bool is_identities_only; /* of the agent's keys, those of identity_file only */
 
 	struct text_list known_hosts; /* files; accept-new appends to the first */
 	struct text_list host_key;    /* pins: SHA256:… */

@@ -50,6 +50,11 @@ size_t ssh_credentials_count(const struct ssh_credentials *credentials);
 const struct ssh_identity *ssh_credentials_get(const struct ssh_credentials *credentials,
 					       size_t index);
 
+/* Whether a key of the agent's (as it goes over the wire) may be used: with identitiesOnly, if its
+ * public half is that of an identityFile, which is FILE.pub or the file itself. */
+bool ssh_credentials_allow(const struct ssh_credentials *credentials, const unsigned char *blob,
+			   size_t length);
+
 const char *ssh_credentials_user(const struct ssh_credentials *credentials);
 
 const char *ssh_credentials_password(const struct ssh_credentials *credentials); /* NULL: none */

@@ -52,6 +52,8 @@ static const struct option_row rows[] = {
 	 .help = "file with the password, for servers that take one"},
 	{"identityAgent", AT(identity_agent), OWN, .type = &option_type_ssh_agent,
 	 .help = "socket of the ssh agent, or none; otherwise that of SSH_AUTH_SOCK"},
+	{"identitiesOnly", AT(is_identities_only), OWN, .type = &option_type_bool, .fallback = "no",
+	 .help = "of the agent's keys, use those of identityFile only"},
 
 	{"knownHosts", AT(known_hosts), LISTED, .type = &option_type_user_paths,
 	 .help = "file of known host keys; otherwise ~/.ssh/known_hosts and the system's"},

@@ -362,6 +362,7 @@ take_all(struct answer *answer, struct ssh_alias *alias)
 	take_number(answer, "serveraliveinterval", "aliveInterval", "ServerAliveInterval");
 	take_number(answer, "serveralivecountmax", "aliveCount", "ServerAliveCountMax");
 	take_agent(answer);
+	set(answer, "identitiesOnly", find_value(answer, "identitiesonly"), "IdentitiesOnly");
 	take_known_hosts(answer, "userknownhostsfile", "UserKnownHostsFile");
 	take_known_hosts(answer, "globalknownhostsfile", "GlobalKnownHostsFile");
 	take_identities(answer, alias);

@@ -4,6 +4,7 @@
 #include "base/terminal.h"
 #include "base/text.h"
 #include "ssh/private_key.h"
+#include "ssh/public_key.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -16,10 +17,18 @@
 
 enum { SECRET_SIZE = 1024, ASK_TIMES = 3 };
 
+/* The public half of a key file. */
+struct public_half {
+	unsigned char *blob; /* owned */
+	size_t length;
+};
+
 struct ssh_credentials {
 	const struct bastion *bastion;   /* borrowed */
 	struct ssh_identity *identities; /* owned */
 	size_t count;
+	struct public_half *public_halves; /* owned; of every key file that has one */
+	size_t public_count;
 	char *user;     /* owned */
 	char *password; /* owned, wiped; NULL: none */
 };
@@ -129,17 +138,49 @@ keep_identity(struct ssh_credentials *credentials, const char *path, struct priv
 	credentials->identities[credentials->count++] = identity;
 }
 
+static bool
+add_public_half(struct ssh_credentials *credentials, const char *path)
+{
+	size_t length = 0;
+	unsigned char *blob = public_key_load(path, &length);
+
+	if (blob == NULL)
+		return false;
+	credentials->public_halves = memory_grow(credentials->public_halves,
+						 credentials->public_count + 1,
+						 sizeof *credentials->public_halves);
+	credentials->public_halves[credentials->public_count++] =
+		(struct public_half){.blob = blob, .length = length};
+	return true;
+}
+
+/* What an agent may have in the file's place. True: the file itself is a public key. */
+static bool
+note_public_half(struct ssh_credentials *credentials, const char *path)
+{
+	char *beside = memory_format("%s.pub", path);
+	bool is_public = !add_public_half(credentials, beside) &&
+			 add_public_half(credentials, path);
+
+	free(beside);
+	return is_public;
+}
+
 static void
 add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 	     const char *passphrase, const struct ssh_credentials_help *help, struct report *report)
 {
 	enum private_key_failure failure = PRIVATE_KEY_FAILED;
 	bool is_default = file->at.file == NULL;
-	bool may_be_in_agent = is_default && ssh_credentials_agent(credentials) != NULL;
+	bool has_agent = ssh_credentials_agent(credentials) != NULL;
 	struct err err;
+
+	/* As for ssh, a public key names one of the agent's. */
+	if (note_public_half(credentials, file->text) && has_agent)
+		return;
 	struct private_key *key = private_key_load(file->text, passphrase, &failure, &err);
 
-	if (key == NULL && failure == PRIVATE_KEY_NEEDS_PASSPHRASE && !may_be_in_agent) {
+	if (key == NULL && failure == PRIVATE_KEY_NEEDS_PASSPHRASE && !(is_default && has_agent)) {
 		key = find_unlocked(help->previous, file->text);
 		if (key != NULL) {
 			/* Others sign with it, so its certificate stays the one it has. */
@@ -158,6 +199,14 @@ add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 	if (is_default &&
 	    (failure == PRIVATE_KEY_MISSING || failure == PRIVATE_KEY_NEEDS_PASSPHRASE))
 		return;
+	if (failure == PRIVATE_KEY_NEEDS_PASSPHRASE && has_agent) {
+		report_add(
+			report, REPORT_NOTE, file->at,
+			"key '%s' is encrypted, and there is no passphraseFile: it is used if the "
+			"agent has it (ssh-add)",
+			file->text);
+		return;
+	}
 	report_add(report, is_default ? REPORT_WARNING : REPORT_ERROR,
 		   is_default ? credentials->bastion->at : file->at, "%s%s", err.text,
 		   failure == PRIVATE_KEY_NEEDS_PASSPHRASE
@@ -224,6 +273,9 @@ ssh_credentials_free(struct ssh_credentials *credentials)
 	for (size_t i = 0; i < credentials->count; i++)
 		private_key_free(credentials->identities[i].key);
 	free(credentials->identities);
+	for (size_t i = 0; i < credentials->public_count; i++)
+		free(credentials->public_halves[i].blob);
+	free(credentials->public_halves);
 	free_secret(credentials->password);
 	free(credentials->user);
 	free(credentials);
@@ -261,6 +313,20 @@ const struct ssh_identity *
 ssh_credentials_get(const struct ssh_credentials *credentials, size_t index)
 {
 	return &credentials->identities[index];
+}
+
+bool
+ssh_credentials_allow(const struct ssh_credentials *credentials, const unsigned char *blob,
+		      size_t length)
+{
+	if (!credentials->bastion->options.is_identities_only)
+		return true;
+	for (size_t i = 0; i < credentials->public_count; i++) {
+		const struct public_half *half = &credentials->public_halves[i];
+		if (half->length == length && memcmp(half->blob, blob, length) == 0)
+			return true;
+	}
+	return false;
 }
 
 const char *

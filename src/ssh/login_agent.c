@@ -148,11 +148,12 @@ agent_blob(const struct ssh_login *login, const struct agent_identity *identity,
 
 /* Hardware-backed keys and certificates have signatures that libssh2 cannot pass on. */
 static bool
-is_usable(const struct agent_identity *identity)
+is_usable(const struct ssh_login *login, const struct agent_identity *identity)
 {
 	struct host_key key = {.blob = identity->blob, .length = identity->length};
 
-	return host_key_type(key) != 0;
+	return host_key_type(key) != 0 &&
+	       ssh_credentials_allow(login->credentials, identity->blob, identity->length);
 }
 
 static bool
@@ -169,7 +170,8 @@ login_try_agent(struct ssh_login *login, struct err *err)
 	enum stream_result result;
 	void *abstract = login;
 
-	while (login->index < login->identity_count && !is_usable(&login->identities[login->index]))
+	while (login->index < login->identity_count &&
+	       !is_usable(login, &login->identities[login->index]))
 		login->index++;
 	if (login->index >= login->identity_count) {
 		login_go_to(login, LOGIN_PASSWORD);

@@ -222,7 +222,8 @@ def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     daemons = request.node.stash.setdefault(LOGS, [])
 
     def start(*services: Service, **options) -> Daemon:
-        daemon = Daemon(tmp_path / f"daemon-{len(daemons)}", list(services), **options)
+        directory = options.pop("directory", tmp_path / f"daemon-{len(daemons)}")
+        daemon = Daemon(directory, list(services), **options)
         daemons.append(daemon)
         return daemon.start()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
 from harness.daemon import run_command
+from harness.process import status_field
 from harness.ssh_keys import ENCRYPTED_KINDS, KEY_KINDS
 
 REFUSED = r"LOG3\[[^]]*\]:[^\n]*bastion 'hop'[^\n]*"
@@ -33,15 +35,32 @@ def attempts_of(daemon) -> int:
     return daemon.log().count("dialling -> logging in")
 
 
-def failed_start(tmp_path, bastion) -> str:
+NOBODY = 65534
+
+
+@pytest.fixture
+def ordinary_user() -> tuple[str, ...]:
+    """A prefix that runs a command as somebody without rights; nothing where we are that already."""
+    if os.geteuid() != 0:
+        return ()
+    return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def give_away(path, prefix: tuple[str, ...]) -> None:
+    """To whom the prefix runs a command as."""
+    if prefix:
+        os.chown(path, NOBODY, NOBODY)
+
+
+def failed_start(tmp_path, bastion, prefix: tuple[str, ...] = ()) -> str:
     """What the daemon says of a configuration that it refuses, at `check` and at a start."""
     config = tmp_path / "refused.conf"
     lines = ["foreground = yes", "syslog = no", f"[bastion {bastion.name}]"]
     lines += [f"{name} = {value}" for name, value in bastion.options.items() if value is not None]
     lines += ["[redis]", "client = yes", "accept = 127.0.0.1:1", "connect = localhost:6379"]
     config.write_text("\n".join([*lines, f"bastion = {bastion.name}", ""]), encoding="utf-8")
-    checked = run_command("check", str(config), env={"HOME": str(tmp_path)})
-    started = run_command("-f", str(config), env={"HOME": str(tmp_path)})
+    checked = run_command("check", str(config), env={"HOME": str(tmp_path)}, prefix=prefix)
+    started = run_command("-f", str(config), env={"HOME": str(tmp_path)}, prefix=prefix)
     assert checked.returncode == 1, checked.stdout + checked.stderr
     assert started.returncode == 1, started.stdout + started.stderr
     said = checked.stdout + checked.stderr
@@ -168,6 +187,39 @@ def test_next_login_begins_with_what_was_accepted(
     expect_ping(daemon)
 
 
+def test_identities_only_leaves_the_agents_other_keys_out(
+    tunnel, through, make_sshd, ssh_keys, make_agent, tmp_path
+):
+    """The key file is encrypted, so that only the agent can sign with it."""
+    server = make_sshd(LogLevel="DEBUG1")
+    agent = make_agent(ssh_keys["stranger"], ssh_keys["ecdsa-384"], ssh_keys["ed25519"])
+    key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "mine")
+    (tmp_path / "mine.pub").write_text(ssh_keys["ed25519"].public + "\n", encoding="ascii")
+    bastion = through(
+        server, identityFile=key, identityAgent=agent.path, identitiesOnly="yes"
+    )
+    daemon = tunnel(bastion)
+    daemon.wait_for_log(r"is encrypted[^\n]*agent has it")
+    expect_ping(daemon)
+    assert server.log().count("method publickey") == 2  # may it sign, and the signature
+
+
+@pytest.mark.parametrize("kind, is_let_in", [("ecdsa", True), ("stranger", False)])
+def test_public_key_names_one_of_the_agents(
+    tunnel, through, sshd, ssh_keys, make_agent, tmp_path, kind, is_let_in
+):
+    path = tmp_path / "wanted.pub"
+    path.write_text(ssh_keys[kind].public + "\n", encoding="ascii")
+    agent = make_agent(ssh_keys["ecdsa"])
+    daemon = tunnel(
+        through(sshd, identityFile=path, identityAgent=agent.path, identitiesOnly="yes")
+    )
+    if is_let_in:
+        expect_ping(daemon)
+    else:
+        expect_refusal(daemon, "was refused")
+
+
 def test_agent_that_is_gone_is_named(tunnel, through, sshd, ssh_keys, make_agent):
     agent = make_agent(ssh_keys["ed25519"])
     daemon = tunnel(through(sshd, identityFile=None, identityAgent=agent.path))
@@ -260,11 +312,29 @@ def test_file_that_is_no_key_is_refused(tmp_path, through, sshd):
     assert str(path) in failed_start(tmp_path, through(sshd, identityFile=path))
 
 
-def test_unreadable_key_is_refused(tmp_path, through, sshd, ssh_keys):
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    path = ssh_keys["ed25519"].copy(tmp_path / "secret.pem", 0o000)
-    assert "ermission denied" in failed_start(tmp_path, through(sshd, identityFile=path))
+def test_unreadable_key_is_refused(open_directory, through, sshd, ssh_keys, ordinary_user):
+    path = ssh_keys["ed25519"].copy(open_directory / "secret.pem", 0o000)
+    said = failed_start(open_directory, through(sshd, identityFile=path), prefix=ordinary_user)
+    assert "ermission denied" in said
+
+
+def test_ordinary_user_runs_it(
+    launch, to_redis, through, sshd, ssh_keys, certificates, open_directory, ordinary_user
+):
+    """With a key, known hosts and an authority that are the user's own."""
+    key = ssh_keys["ed25519"].copy(open_directory / "key.pem")
+    known = sshd.write_known_hosts(open_directory / "known_hosts")
+    authority = shutil.copy(certificates.ca_file, open_directory / "ca.crt")
+    for path in (key, known, authority):
+        give_away(path, ordinary_user)
+    daemon = launch(
+        to_redis("redis", bastion="hop", CAfile=authority),
+        bastions=(through(sshd, identityFile=key, knownHosts=known),),
+        directory=open_directory / "daemon",
+        prefix=ordinary_user,
+    )
+    assert status_field(daemon.pid, "Uid").split()[0] != "0"
+    expect_ping(daemon)
 
 
 def test_directory_in_the_place_of_a_key_is_refused(tmp_path, through, sshd):

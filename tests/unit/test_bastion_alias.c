@@ -129,6 +129,7 @@ all_that_ssh_says_is_taken(void **state ATTR_UNUSED)
 	write_ssh("cat <<'END'\nuser ec2-user\nhostname 203.0.113.7\nport 2222\n"
 		  "stricthostkeychecking accept-new\nserveraliveinterval 15\n"
 		  "serveralivecountmax 5\nconnecttimeout 7\nidentityagent /run/%u.sock\n"
+		  "identitiesonly yes\n"
 		  "identityfile /keys/one\nidentityfile ~/.ssh/%r@%h\nidentityfile ~/.ssh/id_rsa\n"
 		  "identityfile ~/.ssh/id_dsa\nidentityfile none\nhostkeyalias prod-host\n"
 		  "userknownhostsfile ~/.ssh/kh\nglobalknownhostsfile /etc/kh\n"
@@ -143,6 +144,7 @@ all_that_ssh_says_is_taken(void **state ATTR_UNUSED)
 	assert_string_equal(options->host, "203.0.113.7");
 	assert_int_equal(options->port, 2222);
 	assert_int_equal(options->host_key_check, HOST_KEY_CHECK_ACCEPT_NEW);
+	assert_true(options->is_identities_only);
 	assert_int_equal(options->alive_interval_ms, 15000);
 	assert_int_equal(options->alive_count, 5);
 	assert_int_equal(options->timeout_connect_s, 7);
@@ -171,6 +173,7 @@ what_ssh_leaves_open_keeps_our_defaults(void **state ATTR_UNUSED)
 	assert_int_equal(options->alive_interval_ms, 60000);
 	assert_int_equal(options->timeout_connect_s, 10);
 	assert_int_equal(options->host_key_check, HOST_KEY_CHECK_YES);
+	assert_false(options->is_identities_only);
 	assert_null(options->identity_agent);
 	assert_int_equal(options->identity_file.count, 0);
 	unload(&loaded);

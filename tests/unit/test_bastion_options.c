@@ -42,6 +42,7 @@ static const struct parse_case cases[] = {
 	{"proxyCommand", "nc", KIND_TEXT, AT(proxy_command), 0, "nc", "100%", "has '%'"},
 	{"proxyCommand", "%%%%h", KIND_TEXT, AT(proxy_command), 0, "%%%%h", "", "empty"},
 	{"eager", "yes", KIND_BOOL, AT(is_eager), true, NULL, "1", "yes or no"},
+	{"identitiesOnly", "yes", KIND_BOOL, AT(is_identities_only), true, NULL, "1", "yes or no"},
 	{"sessions", "16", KIND_NUMBER, AT(sessions), 16, NULL, "17", "from 1 to 16"},
 	{"identityFile", "~/.ssh/a", KIND_TEXTS, AT(identity_file), 0, "/home/me/.ssh/a",
 	 "~no-such-user-x/a", "'~no-such-user-x' means nothing: there is no such user"},

@@ -335,11 +335,15 @@ class Daemon:
 
 
 def run_command(
-    *arguments: str, stdin: str | None = None, env: dict | None = None, timeout: float = 20
+    *arguments: str,
+    stdin: str | None = None,
+    env: dict | None = None,
+    timeout: float = 20,
+    prefix: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess:
     """Runs the binary to its end: `check`, `--help`, a start that fails."""
     return subprocess.run(
-        [binary_path(), *arguments],
+        [*prefix, binary_path(), *arguments],
         input=stdin,
         stdin=None if stdin is not None else subprocess.DEVNULL,
         capture_output=True,
