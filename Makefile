@@ -42,6 +42,7 @@ require = $(if $(shell $(PKG_CONFIG) --exists $(1) && echo yes),,\
 $(foreach library,$(LIBRARIES),$(call require,$(library)))
 LIBRARY_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LIBRARIES))
 LIBRARY_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
+HAS_SECCOMP := $(shell $(PKG_CONFIG) --exists libseccomp && echo yes)
 HAS_SYSTEMD := $(shell $(PKG_CONFIG) --exists libsystemd && echo yes)
 endif
 
@@ -189,6 +190,7 @@ SOURCES := \
 	src/loader.c \
 	src/log_options.c \
 	src/process.c \
+	src/reach.c \
 	src/reload.c \
 	src/serving.c \
 	src/signals.c \
@@ -204,7 +206,22 @@ else
 SOURCES += src/notify_none.c
 endif
 
-UNIT_TESTS := $(sort $(wildcard tests/unit/test_*.c))
+# Landlock is raw system calls, the filter is libseccomp's. Sanitizers write and run what neither
+# would allow.
+HAS_SANDBOX := $(if $(SAN),,$(filter Linux,$(shell uname -s)))
+ifeq ($(HAS_SANDBOX),)
+SOURCES += src/confine_none.c src/syscall_filter_none.c
+else ifneq ($(HAS_SECCOMP),yes)
+SOURCES += src/confine_linux.c src/syscall_filter_none.c
+else
+SOURCES += src/confine_linux.c src/syscall_filter_seccomp.c
+LIBRARY_CFLAGS += $(shell $(PKG_CONFIG) --cflags libseccomp) \
+	-DCACHETUNNEL_SECCOMP_VERSION='"$(shell $(PKG_CONFIG) --modversion libseccomp)"'
+LIBRARY_LIBS += $(shell $(PKG_CONFIG) --libs libseccomp)
+endif
+
+UNIT_TESTS := $(sort $(wildcard tests/unit/test_*.c) \
+	$(if $(HAS_SANDBOX),$(wildcard tests/unit/sandbox/test_*.c)))
 UNIT_SUPPORT := $(sort $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c)))
 FUZZERS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 

@@ -15,6 +15,7 @@
 
 struct config;
 struct inbox;
+struct reach;
 struct reload;
 struct serving;
 
@@ -24,6 +25,7 @@ struct reload_request {
 	const char *path;        /* of the file; NULL: it was read from a descriptor */
 	/* Of the start: what cannot change while the daemon runs. */
 	const struct config *in_force;
+	const struct reach *granted; /* what the sandbox was made for; NULL: there is none */
 };
 
 /* It is over: served by the new file, or not, and `report` (borrowed) says why. Never called from

@@ -4,6 +4,7 @@
 #include "config/bastion.h"
 #include "config/options.h"
 #include "notify.h"
+#include "syscall_filter.h"
 
 #include <ares.h>
 #include <event2/event.h>
@@ -275,11 +276,13 @@ arguments_print_version(void)
 		     "libssh2: compiled %s, running %s\n"
 		     "inih: compiled r%s\n"
 		     "jansson: compiled %s\n"
-		     "systemd: %s\n",
+		     "systemd: %s\n"
+		     "system call filter: %s\n",
 		     CACHETUNNEL_VERSION, OPENSSL_VERSION_STR,
 		     OpenSSL_version(OPENSSL_VERSION_STRING), LIBEVENT_VERSION, event_get_version(),
 		     ARES_VERSION_STR, ares_version(NULL), LIBSSH2_VERSION, libssh2_version(0),
-		     CACHETUNNEL_INIH_VERSION, JANSSON_VERSION, notify_description());
+		     CACHETUNNEL_INIH_VERSION, JANSSON_VERSION, notify_description(),
+		     syscall_filter_description());
 }
 
 static void

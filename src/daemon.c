@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "confine.h"
 #include "control/control.h"
 #include "drain.h"
 #include "loader.h"
@@ -49,6 +50,8 @@ struct daemon {
 	struct drain *drain;       /* owned; NULL: it does not end yet */
 	struct watchdog *watchdog; /* owned; NULL: nobody wants to know */
 	bool has_pid_file;
+	struct reach *reach; /* owned; what the sandbox was made for */
+	struct confinement confinement;
 };
 
 int
@@ -94,12 +97,34 @@ settle_in(struct daemon *daemon, struct err *err)
 
 	if (!process_confine(global, err) || !log_options_open(global, err))
 		return false;
+	/* By their names from here, which a relative path does not survive. */
+	daemon->reach = reach_of(daemon->config);
+	if (control_path(daemon->control) != NULL)
+		reach_add_socket(daemon->reach, control_path(daemon->control),
+				 config_option_at(daemon->config, "control"), "control");
 	if (!daemon->is_foreground && !process_detach(err))
 		return false;
-	if (global->pid == NULL)
-		return true;
-	daemon->has_pid_file = process_write_pid(global->pid, err);
-	return daemon->has_pid_file;
+	if (global->pid != NULL) {
+		daemon->has_pid_file = process_write_pid(global->pid, err);
+		if (!daemon->has_pid_file)
+			return false;
+	}
+	/* After all that it would forbid, and before the threads, which inherit it. */
+	return confine_start(global->sandbox, daemon->reach, &daemon->confinement, err);
+}
+
+static void
+log_confinement(const struct daemon *daemon)
+{
+	const struct confinement *confinement = &daemon->confinement;
+
+	if (daemon->config->global.sandbox == SANDBOX_NO)
+		log_write(&log_main, LOG_LEVEL_NOTICE, "Sandbox: off (sandbox = no)");
+	else
+		log_write(&log_main, LOG_LEVEL_NOTICE, "Sandbox: %s%s%s",
+			  confinement->text[0] != '\0' ? confinement->text : "nothing",
+			  confinement->missing[0] != '\0' ? "; missing: " : "",
+			  confinement->missing);
 }
 
 static int
@@ -241,6 +266,7 @@ describe(void *arg, struct control_facts *ret_facts)
 	const struct reload_tally *tally = reload_get_tally(daemon->reload);
 
 	*ret_facts = (struct control_facts){
+		.confinement = daemon->confinement.text,
 		.phase = phase_of(daemon),
 		.setup = serving_setup(daemon->serving),
 		.workers = serving_workers(daemon->serving),
@@ -294,6 +320,7 @@ start(struct daemon *daemon, struct err *err)
 		.inbox = daemon->inbox,
 		.path = daemon->path,
 		.in_force = daemon->config,
+		.granted = daemon->confinement.holds_reach ? daemon->reach : NULL,
 	};
 	daemon->reload = reload_new(&request);
 	if (!start_control(daemon, err))
@@ -322,6 +349,7 @@ close_all(struct daemon *daemon)
 	libssh2_exit();
 	if (daemon->has_pid_file)
 		(void)unlink(daemon->config->global.pid);
+	reach_free(daemon->reach);
 }
 
 /* How many clients so many descriptors allow; one at least. */
@@ -393,6 +421,7 @@ run(struct daemon *daemon, struct report *report)
 	daemon->is_running = true;
 	signals_release();
 	log_start_of(daemon, report);
+	log_confinement(daemon);
 	serve(daemon);
 out:
 	close_all(daemon);

@@ -1,5 +1,6 @@
 #include "loader.h"
 
+#include "reach.h"
 #include "tunnel/inbox.h"
 
 #include <pthread.h>
@@ -9,9 +10,10 @@
 struct loader {
 	struct message message; /* first, so that the two can be cast; says that it is done */
 	pthread_t thread;
-	const char *path;       /* borrowed */
-	struct setup *previous; /* one reference */
-	struct inbox *inbox;    /* borrowed */
+	const char *path;            /* borrowed */
+	struct setup *previous;      /* one reference */
+	const struct reach *granted; /* borrowed; NULL: there is no sandbox */
+	struct inbox *inbox;         /* borrowed */
 	loader_done_cb *on_done;
 	void *arg;
 
@@ -48,20 +50,32 @@ receive_result(struct message *message, void *receiver ATTR_UNUSED)
 	loader->on_done(loader->arg, setup, report);
 }
 
+/* Said before files are opened, which would only tell that the permission is missing. */
+static void
+check_reach(const struct config *config, const struct reach *granted, struct report *report)
+{
+	struct reach *wanted = reach_of(config);
+
+	(void)reach_covers(granted, wanted, report);
+	reach_free(wanted);
+}
+
 static void *
 run(void *arg)
 {
 	struct loader *loader = arg;
+	struct config *config = config_load(loader->path, loader->report);
 
-	loader->setup = make_setup(config_load(loader->path, loader->report), loader->previous,
-				   loader->report);
+	if (config != NULL && loader->granted != NULL)
+		check_reach(config, loader->granted, loader->report);
+	loader->setup = make_setup(config, loader->previous, loader->report);
 	inbox_post(loader->inbox, &loader->message);
 	return NULL;
 }
 
 struct loader *
-loader_start(const char *path, struct setup *previous, struct inbox *inbox, loader_done_cb *on_done,
-	     void *arg)
+loader_start(const char *path, struct setup *previous, const struct reach *granted,
+	     struct inbox *inbox, loader_done_cb *on_done, void *arg)
 {
 	struct loader *loader = calloc(1, sizeof *loader);
 	sigset_t all;
@@ -73,6 +87,7 @@ loader_start(const char *path, struct setup *previous, struct inbox *inbox, load
 	loader->message.receive = receive_result;
 	loader->path = path;
 	loader->previous = setup_ref(previous);
+	loader->granted = granted;
 	loader->inbox = inbox;
 	loader->on_done = on_done;
 	loader->arg = arg;

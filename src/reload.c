@@ -195,7 +195,7 @@ begin(struct reload *reload)
 
 	notify_reloading();
 	reload->loader = loader_start(request->path, serving_setup(request->serving),
-				      request->inbox, on_loaded, reload);
+				      request->granted, request->inbox, on_loaded, reload);
 	if (reload->loader == NULL) {
 		tell_manager(reload, false);
 		return false;

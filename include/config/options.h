@@ -26,6 +26,12 @@ enum foreground {
 	FOREGROUND_QUIET, /* stay, and do not log to stderr */
 };
 
+enum sandbox {
+	SANDBOX_NO,
+	SANDBOX_YES,     /* as much as kernel and build allow */
+	SANDBOX_REQUIRE, /* all of it, or no start */
+};
+
 enum log_id_kind {
 	LOG_ID_SEQUENTIAL,
 	LOG_ID_UNIQUE, /* 22 random characters */
@@ -71,6 +77,7 @@ struct global_options {
 	char *setuid; /* a user's name or number */
 	char *setgid;
 	char *chroot;
+	int sandbox;         /* enum sandbox */
 	int workers;         /* threads; 0: the number of processors, at most 4 */
 	int timeout_drain_s; /* 0: do not wait */
 	int max_clients;     /* of all services together; 0: as many as descriptors allow */

@@ -66,6 +66,9 @@ struct control *control_open(const struct global_options *options, struct report
 bool control_start(struct control *control, struct event_base *base, struct inbox *inbox,
 		   const struct control_host *host, struct err *err) ATTR_MUST_CHECK;
 
+/* Where its unix socket is, borrowed; NULL: it has none. */
+const char *control_path(const struct control *control);
+
 /* Answers what is open, closes, and removes the socket. While the workers and the inbox still
  * live, or after both. NULL is fine. */
 void control_close(struct control *control);

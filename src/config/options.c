@@ -31,6 +31,13 @@ static const struct option_choice foreground_choices[] = {
 	{NULL, 0},
 };
 
+static const struct option_choice sandbox_choices[] = {
+	{"yes", SANDBOX_YES},
+	{"no", SANDBOX_NO},
+	{"require", SANDBOX_REQUIRE},
+	{NULL, 0},
+};
+
 static const struct option_choice log_choices[] = {
 	{"append", false},
 	{"overwrite", true},
@@ -89,6 +96,9 @@ static const struct option_row global_rows[] = {
 	 .help = "group to become once the ports are open"},
 	{"chroot", GLOBAL(chroot), .type = &option_type_path,
 	 .help = "directory to lock the process into before it gives up its privileges"},
+	{"sandbox", GLOBAL(sandbox), .flags = OPTION_OWN, .type = &option_type_choice,
+	 .fallback = "no", .choices = sandbox_choices,
+	 .help = "give up what the daemon does not need; require: all that can be, or no start"},
 	{"workers", GLOBAL(workers), .flags = OPTION_OWN, .type = &option_type_int, .fallback = "0",
 	 .min = 0, .max = WORKERS_MAX,
 	 .help = "threads that serve tunnels; 0: one for each processor, at most 4"},

@@ -486,6 +486,12 @@ control_start(struct control *control, struct event_base *base, struct inbox *in
 	return true;
 }
 
+const char *
+control_path(const struct control *control)
+{
+	return control->socket != NULL ? control_socket_path(control->socket) : NULL;
+}
+
 void
 control_close(struct control *control)
 {

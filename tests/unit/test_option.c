@@ -44,6 +44,7 @@ static const struct parse_case global_cases[] = {
 	{"setuid", "nobody", KIND_TEXT, AT(setuid), 0, "", "empty"},
 	{"setgid", "65534", KIND_TEXT, AT(setgid), 0, "", "empty"},
 	{"chroot", "/", KIND_TEXT, AT(chroot), 0, "", "empty"},
+	{"sandbox", "require", KIND_INT, AT(sandbox), SANDBOX_REQUIRE, "2", "yes, no or require"},
 	{"resolver", "10.0.0.2,[::1]:53", KIND_TEXT, AT(resolver), 0, "dns.example.org",
 	 "'dns.example.org' must be addresses of name servers"},
 	{"resolver", "::1", KIND_TEXT, AT(resolver), 0, "10.0.0.2:0", "addresses of name"},
