@@ -88,14 +88,15 @@ is_among(const char *name, const char *const *names, int count)
 void
 host_check_prefer(const struct bastion *bastion, LIBSSH2_SESSION *ssh, unsigned seen_types)
 {
-	unsigned types = known_types(bastion);
+	bool is_pinned_only = bastion->options.host_key.count > 0;
+	unsigned types = is_pinned_only ? 0 : known_types(bastion);
 	const char **supported = NULL;
 	char list[LIST_SIZE] = "";
 	int length = 0;
 
 	if (seen_types != 0)
 		types = ~seen_types;
-	else if (types == 0 || bastion->options.host_key.count > 0)
+	else if (types == 0)
 		types = WITHOUT_RSA;
 	int count = libssh2_session_supported_algs(ssh, LIBSSH2_METHOD_HOSTKEY, &supported);
 	/* Names that this libssh2 does not know are left out here: 1.10 takes them out itself by
