@@ -11,6 +11,7 @@
 #include "stream/tls_stream.h"
 #include "tunnel/dialer.h"
 #include "tunnel/generation.h"
+#include "tunnel/health.h"
 #include "tunnel/resolver.h"
 #include "tunnel/step.h"
 
@@ -24,6 +25,7 @@ struct doctor_walker {
 	struct doctor_report *report; /* borrowed */
 	struct event_base *base;      /* owned, as all below */
 	struct resolver *resolver;
+	struct health_book healths; /* nobody reads it */
 	struct generation *generation;
 	struct step_observer observer;
 	bool *has_bastion_failed; /* for each of the configuration's */
@@ -304,6 +306,7 @@ doctor_walker_new(struct setup *setup, struct doctor_report *report, struct err 
 	walker->setup = setup;
 	walker->report = report;
 	walker->observer = (struct step_observer){on_step, walker};
+	health_book_init(&walker->healths);
 	walker->has_bastion_failed =
 		memory_zero((setup_config(setup)->bastion_count + 1) * sizeof(bool));
 	log_divert(on_log_line, walker);
@@ -316,6 +319,7 @@ doctor_walker_new(struct setup *setup, struct doctor_report *report, struct err 
 	const struct generation_place place = {
 		.base = walker->base,
 		.resolver = walker->resolver,
+		.healths = &walker->healths,
 		.observer = &walker->observer,
 		.worker_count = 1,
 	};
@@ -334,6 +338,7 @@ doctor_walker_free(struct doctor_walker *walker)
 	if (walker == NULL)
 		return;
 	generation_unref(walker->generation);
+	health_book_done(&walker->healths);
 	if (walker->base != NULL)
 		proxy_command_finish(walker->base);
 	resolver_free(walker->resolver);
