@@ -1,6 +1,7 @@
 #ifndef CACHETUNNEL_TUNNEL_SPREAD_H
 #define CACHETUNNEL_TUNNEL_SPREAD_H
 
+#include "base/attributes.h"
 #include "tunnel/resolved.h"
 
 /*
@@ -18,8 +19,11 @@ struct spread *spread_new(void);
 /* All places must have been given back. NULL is fine. */
 void spread_free(struct spread *spread);
 
-/* Puts the addresses in the order in which they should be tried. */
-void spread_arrange(struct spread *spread, struct resolved *addresses);
+/* Puts the addresses in the order in which they should be tried. The first counts as one tunnel
+ * more until spread_close(), so that many who come at once do not all go to the same one. Returns
+ * borrowed; NULL where nobody counts it. */
+struct spread_place *spread_arrange(struct spread *spread,
+				    struct resolved *addresses) ATTR_MUST_CHECK;
 
 /* An address could not be connected to, or did not speak TLS. */
 void spread_note_failure(struct spread *spread, const struct resolved_address *address);

@@ -47,6 +47,7 @@ struct dial {
 	struct channel_request *channel;
 	struct stream *stream; /* owned; being secured, or failed at that */
 
+	struct spread_place *chosen; /* borrowed, and counted until the dial has ended */
 	struct dial_outcome outcome;
 	struct err err; /* of the last endpoint that failed */
 };
@@ -102,6 +103,8 @@ end(struct dial *dial, const struct err *err)
 	bool was_securing = dial->state == DIAL_SECURING;
 
 	(void)event_del(&dial->timer);
+	spread_close(dial->chosen);
+	dial->chosen = NULL;
 	set_state(dial, DIAL_ENDED);
 	if (err == NULL) {
 		dial->outcome.stream = dial->stream;
@@ -276,8 +279,10 @@ choose_address(struct dial *dial, const struct resolved *resolved)
 
 	if (dial->request.watches != NULL)
 		watch_leave_out_demoted(dial->request.watches[index], &left);
+	spread_close(dial->chosen);
+	dial->chosen = NULL;
 	if (dial->request.spread != NULL)
-		spread_arrange(dial->request.spread, &left);
+		dial->chosen = spread_arrange(dial->request.spread, &left);
 	if (left.count > 0) {
 		connect_to(dial, &left);
 		return;
@@ -398,6 +403,7 @@ dial_free(struct dial *dial)
 	(void)event_del(&dial->kick);
 	resolver_cancel(dial->lookup);
 	connector_cancel(dial->connector);
+	spread_close(dial->chosen);
 	session_pool_cancel(dial->channel);
 	stream_free(dial->stream);
 	free(dial);

@@ -111,14 +111,14 @@ spread_free(struct spread *spread)
 	free(spread);
 }
 
-void
+struct spread_place *
 spread_arrange(struct spread *spread, struct resolved *addresses)
 {
 	struct ranked ranked[RESOLVED_MAX_ADDRESSES] = {0};
 	uint64_t now_us = clock_now_us();
 
 	if (addresses->count == 0)
-		return;
+		return NULL;
 	for (size_t i = 0; i < addresses->count; i++) {
 		const struct spread_place *place = find(spread, &addresses->items[i]);
 		ranked[i] = (struct ranked){.address = addresses->items[i]};
@@ -131,10 +131,12 @@ spread_arrange(struct spread *spread, struct resolved *addresses)
 	qsort(ranked, addresses->count, sizeof *ranked, compare);
 	for (size_t i = 0; i < addresses->count; i++)
 		addresses->items[i] = ranked[i].address;
-	/* So that many who arrive at the same time do not all go to the same one. */
 	struct spread_place *chosen = find(spread, &addresses->items[0]);
-	if (chosen != NULL)
-		chosen->turn = ++spread->turns;
+	if (chosen == NULL)
+		return NULL;
+	chosen->turn = ++spread->turns;
+	chosen->open++;
+	return chosen;
 }
 
 void

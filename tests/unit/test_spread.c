@@ -36,8 +36,7 @@ tunnels_go_where_the_fewest_are(void **state ATTR_UNUSED)
 
 	for (int i = 0; i < COUNT * 4; i++) {
 		struct resolved answer = three_addresses();
-		spread_arrange(spread, &answer);
-		places[i] = spread_open(spread, &answer.items[0]);
+		places[i] = spread_arrange(spread, &answer);
 		for (size_t j = 0; j < COUNT; j++)
 			met[j] += resolved_is_same(&answer.items[0], &all.items[j]) ? 1 : 0;
 	}
@@ -51,9 +50,8 @@ tunnels_go_where_the_fewest_are(void **state ATTR_UNUSED)
 	spread_close(second);
 	for (int i = 0; i < 2; i++) {
 		struct resolved answer = three_addresses();
-		spread_arrange(spread, &answer);
+		assert_ptr_equal(spread_arrange(spread, &answer), second);
 		assert_true(resolved_is_same(&answer.items[0], &all.items[1]));
-		assert_ptr_equal(spread_open(spread, &answer.items[0]), second);
 	}
 	for (int i = 0; i < COUNT * 4; i++)
 		spread_close(places[i]);
@@ -69,7 +67,7 @@ those_who_come_at_once_are_spread_too(void **state ATTR_UNUSED)
 
 	for (int i = 0; i < COUNT; i++) {
 		struct resolved answer = three_addresses();
-		spread_arrange(spread, &answer);
+		assert_non_null(spread_arrange(spread, &answer));
 		for (unsigned j = 0; j < COUNT; j++)
 			met |= resolved_is_same(&answer.items[0], &all.items[j]) ? 1U << j : 0;
 	}
@@ -90,12 +88,12 @@ one_that_failed_comes_last_until_it_works(void **state ATTR_UNUSED)
 	spread_note_failure(spread, &all.items[0]);
 	for (int i = 0; i < 10; i++) {
 		struct resolved answer = three_addresses();
-		spread_arrange(spread, &answer);
+		spread_close(spread_arrange(spread, &answer));
 		assert_true(resolved_is_same(&answer.items[2], &all.items[0]));
 	}
 	spread_close(spread_open(spread, &all.items[0]));
 	struct resolved answer = three_addresses();
-	spread_arrange(spread, &answer);
+	spread_close(spread_arrange(spread, &answer));
 	assert_true(resolved_is_same(&answer.items[0], &all.items[0]));
 	spread_close(busy[0]);
 	spread_close(busy[1]);
@@ -114,7 +112,7 @@ more_addresses_than_are_remembered_are_no_harm(void **state ATTR_UNUSED)
 		};
 		struct resolved answer = {.count = 0};
 		assert_true(resolved_add(&answer, (const void *)&address, sizeof address));
-		spread_arrange(spread, &answer);
+		spread_close(spread_arrange(spread, &answer));
 		(void)spread_open(spread, &answer.items[0]); /* all stay in use */
 	}
 	spread_free(spread);
