@@ -68,7 +68,9 @@ def run_rounds(options: argparse.Namespace, results: Results) -> None:
                 results.begin(load, date, commit)
                 count = load.quick if options.quick and load.quick else load.count
                 for peer in peers:
-                    if load.clients > peer.max_clients:
+                    if load.clients > peer.max_clients or (
+                        peer.only and load.name not in peer.only
+                    ):
                         continue
                     show_progress(f"round {round_number} of {rounds}: {load.title}: {peer.title}")
                     measure(lab, load, peer, count, results)

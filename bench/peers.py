@@ -41,6 +41,7 @@ class Peer:
     set_up: Callable[[Lab, int], list[str]] | None
     is_limit: bool = False
     max_clients: int = MAX_CLIENTS
+    only: tuple[str, ...] = ()  # loads that it is for; none named: all
 
     @contextlib.contextmanager
     def running(self, lab: Lab) -> Iterator[Target]:
@@ -84,7 +85,7 @@ def binary() -> str:
     return str(ROOT / os.environ.get("CACHETUNNEL_BINARY", "build/cachetunnel"))
 
 
-def cachetunnel_file(lab: Lab, port: int, workers: int = WORKERS) -> str:
+def cachetunnel_file(lab: Lab, port: int, workers: int = WORKERS, more: str = "") -> str:
     """Its configuration."""
     return _write(
         lab,
@@ -101,8 +102,13 @@ CAfile = {lab.ca_file}
 checkHost = localhost
 sni = localhost
 sslVersion = TLSv1.3
+{more}
 """,
     )
+
+
+def _cachetunnel_warm(lab: Lab, port: int) -> list[str]:
+    return [binary(), cachetunnel_file(lab, port, more="warm = 8")]
 
 
 def _cachetunnel(lab: Lab, port: int) -> list[str]:
@@ -249,6 +255,14 @@ PEERS = (
         _version("socat", "-V", r"socat version (\S+)"),
         _socat,
         max_clients=50,
+    ),
+    Peer(
+        "warm",
+        "cachetunnel, warm = 8",
+        CACHETUNNEL.version,
+        _cachetunnel_warm,
+        is_limit=True,
+        only=("connect-paced",),
     ),
     Peer("direct", "no tunnel, client does TLS", lambda: "-", None, is_limit=True),
     Peer(
