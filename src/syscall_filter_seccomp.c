@@ -288,8 +288,8 @@ allow_signals(scmp_filter_ctx filter)
 {
 	const uint64_t self = (uint64_t)getpid();
 
-	return allow_if(filter, "kill", (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, self)) |
-	       allow_if(filter, "tgkill", (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, self));
+	return allow_if(filter, "kill", (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, self, 0)) |
+	       allow_if(filter, "tgkill", (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, self, 0));
 }
 
 static int
@@ -300,16 +300,19 @@ allow_calls(scmp_filter_ctx filter)
 	for (unsigned i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
 		error |= allow(filter, allowed[i], 0, NULL);
 	for (unsigned i = 0; i < sizeof families / sizeof families[0]; i++)
-		error |= allow_if(filter, "socket",
-				  (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, (uint64_t)families[i]));
+		error |= allow_if(
+			filter, "socket",
+			(struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, (uint64_t)families[i], 0));
 	/* Not the one that types into a terminal. */
 	error |= allow_if(filter, "ioctl",
-			  (struct scmp_arg_cmp)SCMP_A1_32(SCMP_CMP_NE, TIOCSTI_ANYWHERE));
-	error |= allow_if(filter, "prctl", (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+			  (struct scmp_arg_cmp)SCMP_A1_32(SCMP_CMP_NE, TIOCSTI_ANYWHERE, 0));
 	error |= allow_if(filter, "prctl",
-			  (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA_NAME));
+			  (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
+	error |= allow_if(filter, "prctl",
+			  (struct scmp_arg_cmp)SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA_NAME, 0));
 	/* Limits are read, and of ourselves only. */
-	const struct scmp_arg_cmp own_limits[] = {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0)};
+	const struct scmp_arg_cmp own_limits[] = {SCMP_A0(SCMP_CMP_EQ, 0, 0),
+						  SCMP_A2(SCMP_CMP_EQ, 0, 0)};
 	error |= allow(filter, "prlimit64", 2, own_limits);
 	return error | allow_memory(filter) | allow_threads(filter) | allow_signals(filter);
 }

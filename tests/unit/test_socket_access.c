@@ -27,7 +27,7 @@ modes_are_octal(void **state ATTR_UNUSED)
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		int mode = SOCKET_MODE_UNSET;
-		struct err err = {""};
+		struct err err = {.text = ""};
 		bool is_good = option_set(&mode_row, cases[i].text, (struct location){0}, &mode,
 					  &err);
 		if (is_good != (cases[i].mode >= 0) || mode != cases[i].mode)
@@ -42,7 +42,7 @@ users_add_up_by_name_and_number(void **state ATTR_UNUSED)
 {
 	struct user_list list = {0};
 	struct user_list other = {0};
-	struct err err = {""};
+	struct err err = {.text = ""};
 
 	assert_false(user_list_has(&list, 0));
 	assert_true(option_set(&user_row, "root", (struct location){0}, &list, &err));

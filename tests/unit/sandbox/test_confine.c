@@ -112,7 +112,7 @@ run_confined(const char *globals, const char *more, int sandbox, bool (*prepare)
 	assert_true(child >= 0);
 	if (child == 0) {
 		struct confinement confinement;
-		struct err err = {""};
+		struct err err = {.text = ""};
 		struct reach *reach = reach_of(loaded.config);
 		if (prepare != NULL && !prepare())
 			_exit(UNAVAILABLE);
