@@ -3,7 +3,7 @@
 #   WERROR=1                         warnings are errors (CI)
 #   V=1                              show the commands
 #   CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, SYSCONFDIR, UNITDIR   as usual
-# Targets: all check check-unit check-integration check-fuzz check-counts bench bench-docs bench-bastion lint format install uninstall clean
+# Targets: all check check-unit check-integration check-fuzz check-counts bench bench-docs bench-bastion bench-failover lint format install uninstall clean
 
 VERSION := 0.1.0
 
@@ -254,7 +254,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/src/control/page_html.o
 LIBRARY := $(BUILD)/libcachetunnel.a
 UNIT_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 
-.PHONY: all bench check-counts bench-docs bench-bastion check check-unit check-integration check-fuzz lint format install uninstall clean \
+.PHONY: all bench check-counts bench-docs bench-bastion bench-failover check check-unit check-integration check-fuzz lint format install uninstall clean \
 	print-flags print-libraries
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -323,6 +323,11 @@ bench: all $(BUILD)/bench/load
 	@scripts/install-dependencies bench
 	@CACHETUNNEL_BINARY=$(BUILD)/cachetunnel BENCH_LOAD=$(BUILD)/bench/load \
 		python3 -m bench $(if $(QUICK),--quick) $(BENCH_ARGUMENTS)
+
+bench-failover: all
+	@scripts/install-dependencies test
+	@CACHETUNNEL_BINARY=$(BUILD)/cachetunnel $$(scripts/find-python redis cryptography) \
+		bench/failover $(BENCH_ARGUMENTS)
 
 bench-bastion: all
 	@scripts/install-dependencies bench bastion
