@@ -107,6 +107,7 @@ SOURCES := \
 	src/control/status.c \
 	src/control/status_table.c \
 	src/control/survey.c \
+	src/control/upstream.c \
 	src/redis/conversation.c \
 	src/redis/reply.c \
 	src/redis/scan.c \

@@ -18,8 +18,6 @@ struct survey;
 struct surveyor;
 struct worker;
 
-enum { SURVEY_PATIENCE_MS = 2000 };
-
 /* The outcome, borrowed for the call. */
 struct survey_result {
 	size_t answered; /* workers */
@@ -35,9 +33,19 @@ typedef void survey_done_cb(void *arg, const struct survey_result *result);
 /* Whom to ask; called when a survey begins. */
 typedef void survey_workers_cb(void *arg, struct worker *const **ret_workers, size_t *ret_count);
 
-/* `base` and `inbox` are borrowed. Returns owned; NULL: no memory. */
-struct surveyor *surveyor_new(struct event_base *base, struct inbox *inbox,
-			      survey_workers_cb *workers, void *arg);
+struct surveyor_settings {
+	struct event_base *base; /* borrowed, both */
+	struct inbox *inbox;
+	survey_workers_cb *workers;
+	void *arg;
+	/* What each worker does before it answers (inquiry.h); NULL: nothing. */
+	void (*begin)(struct inquiry *inquiry, struct worker *worker);
+	int patience_ms; /* a worker is waited for */
+	int interval_ms; /* from the end of one survey to the next */
+};
+
+/* Returns owned; NULL: no memory. */
+struct surveyor *surveyor_new(const struct surveyor_settings *settings);
 
 /* Nobody is told any more. Answers on their way find out by themselves. NULL is fine. */
 void surveyor_free(struct surveyor *surveyor);

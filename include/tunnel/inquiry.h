@@ -25,7 +25,10 @@ struct inquiry {
 	struct message message;                     /* first, so that the two can be cast */
 	struct inbox *reply_to;                     /* borrowed; must outlive the worker */
 	void (*on_answer)(struct inquiry *inquiry); /* takes it */
-	void *arg;                                  /* the asker's */
+	/* Runs first, in the worker's thread, and has inquiry_answer() called, now or later; NULL:
+	 * now. */
+	void (*begin)(struct inquiry *inquiry, struct worker *worker);
+	void *arg; /* the asker's */
 
 	/* The answer. */
 	struct inquiry_service *services; /* owned, as many as there was memory for */
@@ -38,6 +41,9 @@ struct inquiry {
 /* Sends `inquiry` (all but the answer filled in; taken) to the worker. `on_answer` is called in the
  * thread of `reply_to`, once, also when the worker stops before it came to it. */
 void inquiry_start(struct inquiry *inquiry, struct worker *worker);
+
+/* In the worker's thread: fills the answer in, and sends it back. */
+void inquiry_answer(struct inquiry *inquiry, struct worker *worker);
 
 void inquiry_free(struct inquiry *inquiry); /* NULL is fine */
 

@@ -15,6 +15,7 @@
  */
 
 struct event_base;
+struct generation;
 struct health_book;
 struct inbox;
 struct message;
@@ -63,6 +64,18 @@ int worker_load(const struct worker *worker);
 
 /* Closes every tunnel, ends the thread, and frees the worker. NULL is fine. */
 void worker_stop(struct worker *worker);
+
+/* Work that a message began in the worker's thread. If the worker stops before it is over, `cancel`
+ * ends it and frees it. */
+struct worker_task {
+	struct list link; /* list_remove() it when it is over */
+	void (*cancel)(struct worker_task *task);
+};
+void worker_add_task(struct worker *worker, struct worker_task *task);
+bool worker_has_task(const struct worker *worker);
+
+/* The generation that new tunnels begin in; borrowed. */
+struct generation *worker_generation(const struct worker *worker);
 
 /* For inquiries, in its thread: what it has seen, and every tunnel, the youngest first. */
 struct health_book *worker_health_book(struct worker *worker);

@@ -12,6 +12,7 @@
 #include "control/resources.h"
 #include "control/status.h"
 #include "control/survey.h"
+#include "control/upstream.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -22,7 +23,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STATUS_BACKLOG = 128 };
+enum {
+	STATUS_BACKLOG = 128,
+	SURVEY_PATIENCE_MS = 2000,
+	/* Below the deadline of a connection (http_server.c), above a usual way and its retries. */
+	UPSTREAM_PATIENCE_MS = 5000,
+	UPSTREAM_INTERVAL_MS = 2000, /* each look makes a connection to every endpoint */
+};
 
 /* A listening socket, from its opening to the server that it becomes. */
 struct opened {
@@ -37,6 +44,7 @@ struct control {
 	struct opened *opened;         /* owned */
 	size_t opened_count;
 	struct surveyor *surveyor;    /* owned */
+	struct surveyor *upstream;    /* owned; the same, after a look at the endpoints */
 	struct resources *resources;  /* owned */
 	struct list questions;        /* that wait for a survey */
 	struct http_exchange *reload; /* that waits for its outcome; NULL: none */
@@ -98,12 +106,13 @@ on_surveyed(void *arg, const struct survey_result *result)
 
 /* Has `answer` called when the workers have been asked. */
 static void
-ask_workers(struct control *control, struct http_exchange *exchange, answer_cb *answer)
+ask_workers(struct control *control, struct surveyor *surveyor, struct http_exchange *exchange,
+	    answer_cb *answer)
 {
 	struct question *question = calloc(1, sizeof *question);
 
 	if (question != NULL)
-		question->survey = survey_start(control->surveyor, on_surveyed, question);
+		question->survey = survey_start(surveyor, on_surveyed, question);
 	if (question == NULL || question->survey == NULL) {
 		free(question);
 		http_reply_text(exchange, 503, "out of memory");
@@ -177,13 +186,13 @@ answer_upstream(struct control *control, struct http_exchange *exchange,
 static void
 serve_status(struct control *control, struct http_exchange *exchange)
 {
-	ask_workers(control, exchange, answer_status);
+	ask_workers(control, control->surveyor, exchange, answer_status);
 }
 
 static void
 serve_metrics(struct control *control, struct http_exchange *exchange)
 {
-	ask_workers(control, exchange, answer_metrics);
+	ask_workers(control, control->surveyor, exchange, answer_metrics);
 }
 
 /* That this is answered is the answer. */
@@ -218,7 +227,7 @@ serve_readyz(struct control *control, struct http_exchange *exchange)
 	struct control_facts facts = facts_of(control);
 
 	if (is_wanted(http_argument(exchange, "upstream")))
-		ask_workers(control, exchange, answer_upstream);
+		ask_workers(control, control->upstream, exchange, answer_upstream);
 	else
 		http_reply_text(exchange, status_is_listening(&facts) ? 200 : 503,
 				status_phase_name(facts.phase));
@@ -471,13 +480,25 @@ bool
 control_start(struct control *control, struct event_base *base, struct inbox *inbox,
 	      const struct control_host *host, struct err *err)
 {
+	struct surveyor_settings settings = {
+		.base = base,
+		.inbox = inbox,
+		.workers = get_workers,
+		.arg = control,
+		.patience_ms = SURVEY_PATIENCE_MS,
+	};
+
 	control->host = *host;
 	if (!page_write_policy(control->page_policy))
 		return err_set(err, "OpenSSL has no SHA-256");
 	(void)event_assign(&control->stop, base, -1, 0, on_stop, control);
-	control->surveyor = surveyor_new(base, inbox, get_workers, control);
+	control->surveyor = surveyor_new(&settings);
+	settings.begin = upstream_begin;
+	settings.patience_ms = UPSTREAM_PATIENCE_MS;
+	settings.interval_ms = UPSTREAM_INTERVAL_MS;
+	control->upstream = surveyor_new(&settings);
 	control->resources = resources_open();
-	if (control->surveyor == NULL)
+	if (control->surveyor == NULL || control->upstream == NULL)
 		return err_set(err, "cannot prepare the control socket: out of memory");
 	for (size_t i = 0; i < control->opened_count; i++) {
 		if (!start_server(control, base, &control->opened[i]))
@@ -508,6 +529,7 @@ control_close(struct control *control)
 	if (control->surveyor != NULL)
 		(void)event_del(&control->stop);
 	surveyor_free(control->surveyor);
+	surveyor_free(control->upstream);
 	resources_close(control->resources);
 	control_socket_close(control->socket);
 	free(control->opened);

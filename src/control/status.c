@@ -272,12 +272,12 @@ status_is_listening(const struct control_facts *facts)
 	return facts->phase == CONTROL_RUNNING || facts->phase == CONTROL_RELOADING;
 }
 
-/* Something is known of its way, and nothing of it is down. */
+/* The last layer that there is tells for all before it. */
 static bool
 is_up(const struct subject *subject)
 {
-	enum light light = light_of_service(subject->service->service, subject->view,
-					    subject->now_us, subject->now_s);
+	enum light light = light_of_layer(subject->service->service, subject->view, HEALTH_REDIS,
+					  subject->now_us, subject->now_s);
 
 	return light == LIGHT_UP || light == LIGHT_SHAKY;
 }

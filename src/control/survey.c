@@ -1,5 +1,6 @@
 #include "control/survey.h"
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "tunnel/worker.h"
 
@@ -27,14 +28,12 @@ struct round {
 };
 
 struct surveyor {
-	struct event_base *base;
-	struct inbox *inbox;
-	survey_workers_cb *workers;
-	void *arg;
-	struct list waiting;   /* for the next round */
-	struct list attending; /* for this one */
-	struct round *round;   /* one reference; NULL: none is under way */
-	struct event begin;    /* outside of the caller's stack */
+	struct surveyor_settings settings;
+	uint64_t not_before_us; /* the next round begins */
+	struct list waiting;    /* for the next round */
+	struct list attending;  /* for this one */
+	struct round *round;    /* one reference; NULL: none is under way */
+	struct event begin;     /* outside of the caller's stack */
 	struct event patience;
 };
 
@@ -60,6 +59,27 @@ tell_all(struct surveyor *surveyor, const struct survey_result *result)
 		survey_cancel(survey);
 		on_done(arg, result);
 	}
+}
+
+static struct timeval
+span_of(uint64_t span_us)
+{
+	return (struct timeval){.tv_sec = (time_t)(span_us / 1000000),
+				.tv_usec = (suseconds_t)(span_us % 1000000)};
+}
+
+/* A round, if somebody waits for one, as soon as it may be. */
+static void
+begin_soon(struct surveyor *surveyor)
+{
+	uint64_t now_us = clock_now_us();
+	struct timeval left = {0};
+
+	if (list_is_empty(&surveyor->waiting) || surveyor->round != NULL)
+		return;
+	if (surveyor->not_before_us > now_us)
+		left = span_of(surveyor->not_before_us - now_us);
+	(void)event_add(&surveyor->begin, &left);
 }
 
 static int
@@ -88,8 +108,8 @@ end_round(struct surveyor *surveyor)
 		result->tunnel_count = MAX_TUNNELS;
 	result->services = round->services;
 	result->tunnels = round->tunnels;
-	if (!list_is_empty(&surveyor->waiting))
-		event_active(&surveyor->begin, EV_TIMEOUT, 0);
+	surveyor->not_before_us = clock_now_us() + (uint64_t)surveyor->settings.interval_ms * 1000;
+	begin_soon(surveyor);
 	tell_all(surveyor, result);
 	unref_round(round);
 }
@@ -162,13 +182,14 @@ on_patience(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 }
 
 static void
-ask(struct round *round, struct inbox *inbox, struct worker *worker)
+ask(struct round *round, const struct surveyor_settings *settings, struct worker *worker)
 {
 	struct inquiry *inquiry = calloc(1, sizeof *inquiry);
 
 	if (inquiry == NULL)
 		return;
-	inquiry->reply_to = inbox;
+	inquiry->reply_to = settings->inbox;
+	inquiry->begin = settings->begin;
 	inquiry->on_answer = on_answer;
 	inquiry->arg = round;
 	inquiry->max_tunnels = MAX_TUNNELS;
@@ -180,8 +201,7 @@ static void
 on_begin(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	struct surveyor *surveyor = arg;
-	const struct timeval patience = {.tv_sec = SURVEY_PATIENCE_MS / 1000,
-					 .tv_usec = SURVEY_PATIENCE_MS % 1000 * 1000L};
+	const struct timeval patience = span_of((uint64_t)surveyor->settings.patience_ms * 1000);
 	struct worker *const *workers = NULL;
 	static const struct survey_result nothing;
 	struct round *round;
@@ -201,29 +221,26 @@ on_begin(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	round->references = 1;
 	round->surveyor = surveyor;
 	surveyor->round = round;
-	surveyor->workers(surveyor->arg, &workers, &round->result.asked);
+	surveyor->settings.workers(surveyor->settings.arg, &workers, &round->result.asked);
 	(void)event_add(&surveyor->patience, &patience);
 	for (size_t i = 0; i < round->result.asked; i++)
-		ask(round, surveyor->inbox, workers[i]);
+		ask(round, &surveyor->settings, workers[i]);
 	if (round->result.asked == 0)
 		end_round(surveyor);
 }
 
 struct surveyor *
-surveyor_new(struct event_base *base, struct inbox *inbox, survey_workers_cb *workers, void *arg)
+surveyor_new(const struct surveyor_settings *settings)
 {
 	struct surveyor *surveyor = calloc(1, sizeof *surveyor);
 
 	if (surveyor == NULL)
 		return NULL;
-	surveyor->base = base;
-	surveyor->inbox = inbox;
-	surveyor->workers = workers;
-	surveyor->arg = arg;
+	surveyor->settings = *settings;
 	list_init(&surveyor->waiting);
 	list_init(&surveyor->attending);
-	(void)event_assign(&surveyor->begin, base, -1, 0, on_begin, surveyor);
-	(void)event_assign(&surveyor->patience, base, -1, 0, on_patience, surveyor);
+	(void)event_assign(&surveyor->begin, settings->base, -1, 0, on_begin, surveyor);
+	(void)event_assign(&surveyor->patience, settings->base, -1, 0, on_patience, surveyor);
 	return surveyor;
 }
 
@@ -260,7 +277,7 @@ survey_start(struct surveyor *surveyor, survey_done_cb *on_done, void *arg)
 	survey->on_done = on_done;
 	survey->arg = arg;
 	list_append(&surveyor->waiting, &survey->link);
-	event_active(&surveyor->begin, EV_TIMEOUT, 0);
+	begin_soon(surveyor);
 	return survey;
 }
 

@@ -44,20 +44,27 @@ visit_tunnel(void *arg, struct tunnel *tunnel)
 		tunnel_describe(tunnel, &inquiry->tunnels[inquiry->tunnel_count++]);
 }
 
-/* In the worker's thread. */
-static void
-receive_question(struct message *message, void *receiver)
+void
+inquiry_answer(struct inquiry *inquiry, struct worker *worker)
 {
-	struct inquiry *inquiry = (struct inquiry *)(void *)message;
-	struct worker *worker = receiver;
-
 	copy_health(inquiry, worker_health_book(worker));
 	inquiry->tunnels = calloc(inquiry->max_tunnels + 1, sizeof *inquiry->tunnels);
 	if (inquiry->tunnels == NULL)
 		inquiry->max_tunnels = 0;
 	worker_visit_tunnels(worker, visit_tunnel, inquiry);
-	message->receive = receive_answer;
-	inbox_post(inquiry->reply_to, message);
+	inquiry->message.receive = receive_answer;
+	inbox_post(inquiry->reply_to, &inquiry->message);
+}
+
+static void
+receive_question(struct message *message, void *receiver)
+{
+	struct inquiry *inquiry = (struct inquiry *)(void *)message;
+
+	if (inquiry->begin != NULL)
+		inquiry->begin(inquiry, receiver);
+	else
+		inquiry_answer(inquiry, receiver);
 }
 
 void

@@ -40,6 +40,7 @@ struct worker {
 	struct list to_tidy;
 	struct message *when_empty; /* borrowed; while draining, until it is posted */
 	struct inbox *told_empty;   /* borrowed; where to */
+	struct list tasks;
 };
 
 /* A client on its way in. */
@@ -296,6 +297,7 @@ worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
 	atomic_init(&worker->load, 0);
 	list_init(&worker->tunnels);
 	list_init(&worker->to_tidy);
+	list_init(&worker->tasks);
 	worker->index = index;
 	worker->count = count;
 	health_book_init(&worker->healths);
@@ -413,6 +415,11 @@ worker_stop(struct worker *worker)
 	/* Clients that came after the stop message become tunnels that end at once. */
 	inbox_free(worker->inbox);
 	stop_tunnels(worker);
+	while (!list_is_empty(&worker->tasks)) {
+		struct worker_task *task = LIST_ITEM(worker->tasks.next, struct worker_task, link);
+		list_remove(&task->link);
+		task->cancel(task);
+	}
 	generation_unref(worker->generation);
 	if (worker->base != NULL)
 		proxy_command_finish(worker->base);
@@ -442,6 +449,24 @@ struct scratch *
 worker_scratch(struct worker *worker)
 {
 	return &worker->scratch;
+}
+
+void
+worker_add_task(struct worker *worker, struct worker_task *task)
+{
+	list_append(&worker->tasks, &task->link);
+}
+
+bool
+worker_has_task(const struct worker *worker)
+{
+	return !list_is_empty(&worker->tasks);
+}
+
+struct generation *
+worker_generation(const struct worker *worker)
+{
+	return worker->generation;
 }
 
 struct health_book *

@@ -15,7 +15,7 @@ import pytest
 
 from harness.control import Control
 from harness.daemon import Service, run_command
-from harness.peers import closed_port, good_tls, greet, tls_context
+from harness.peers import closed_port, good_tls, greet, hold, refuse_with_error, tls_context
 from harness.ports import free_port
 from harness.process import status_field
 from harness.waiting import deadline_scale, wait_for
@@ -405,6 +405,62 @@ def test_many_who_ask_at_once_under_load(controlled, to_redis):
     assert not failures
     counts = control.service()["counts"]
     assert counts["tunnels_opened"] == 60
+
+
+# The endpoints
+
+
+@pytest.mark.core
+def test_endpoint_that_answers_ping_is_up(controlled, to_redis):
+    daemon, control = controlled(to_redis("one"), to_redis("two"))
+    result = run_command("wait", "--upstream", "-c", control.where)
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in ("one", "two"):
+        assert control.layer("redis", name)["state"] in ("up", "shaky")
+        assert control.service(name)["counts"]["tunnels_opened"] == 0
+    answer = control.ask("/readyz?upstream=1")
+    assert (answer.status, answer.text) == (200, "running\n[one] up\n[two] up\n")
+    with daemon.connect("two") as client:
+        client.ping()
+
+
+def test_endpoint_that_cannot_be_reached_is_down(controlled, certificates):
+    service = Service("redis", connect=f"localhost:{closed_port()}", CAfile=certificates.ca_file)
+    _, control = controlled(service)
+    assert control.ask("/readyz").status == 200
+    answer = control.ask("/readyz?upstream=1")
+    assert answer.status == 503
+    assert "[redis] down: " in answer.text
+    result = run_command("wait", "--upstream", "--for", "1", "-c", control.where)
+    assert result.returncode == 1
+    assert "[redis] down" in result.stderr
+
+
+def test_noauth_counts_as_up(controlled, serve, certificates):
+    refusal = refuse_with_error(b"-NOAUTH Authentication required.\r\n")
+    peer = serve(refusal, tls=good_tls(certificates))
+    service = Service("redis", connect=f"localhost:{peer.port}", CAfile=certificates.ca_file)
+    _, control = controlled(service)
+    assert control.ask("/readyz?upstream=1").status == 200
+
+
+def test_other_errors_are_no_sign_of_life(controlled, serve, certificates):
+    peer = serve(refuse_with_error(b"-WHO are you\r\n"), tls=good_tls(certificates))
+    service = Service("redis", connect=f"localhost:{peer.port}", CAfile=certificates.ca_file)
+    _, control = controlled(service)
+    answer = control.ask("/readyz?upstream=1")
+    assert answer.status == 503
+    assert "WHO are you" in answer.text
+    assert control.layer("redis")["state"] == "down"
+
+
+def test_endpoint_that_is_silent_is_not_waited_for(controlled, serve, certificates):
+    peer = serve(hold, tls=good_tls(certificates))
+    service = Service("redis", connect=f"localhost:{peer.port}", CAfile=certificates.ca_file)
+    daemon, control = controlled(service)
+    assert control.ask("/readyz?upstream=1").status == 503
+    assert control.layer("redis")["state"] == "unknown"
+    daemon.stop()  # while the look goes on
 
 
 # Orders
