@@ -95,7 +95,7 @@ test_damage_is_survived(void **state)
 	(void)state;
 	make_greeting(&greeting, "");
 	for (size_t i = 0; i < buffer_length(&greeting); i++) {
-		unsigned char *byte = (unsigned char *)buffer_head(&greeting) + i;
+		unsigned char *byte = greeting.data + greeting.start + i;
 		unsigned char before = *byte;
 		for (int value = 0; value < 256; value += 51) {
 			*byte = (unsigned char)value;
