@@ -41,16 +41,14 @@ def crowd(port: int, count: int, timeout: float) -> None:
         clients = [
             asyncio.ensure_future(one_client(port, answered, everyone)) for _ in range(count)
         ]
-        for _ in range(count):
-            turn = asyncio.ensure_future(answered.acquire())
-            done, _ = await asyncio.wait(
-                [turn, *(clients[:1])], return_when=asyncio.FIRST_COMPLETED
-            )
-            if turn not in done:
-                turn.cancel()
-                break
-        everyone.set()
-        await asyncio.gather(*clients)
+
+        async def let_go() -> None:
+            for _ in range(count):
+                await answered.acquire()
+            everyone.set()
+
+        # The first client that fails ends it, rather than the time limit.
+        await asyncio.gather(let_go(), *clients)
 
     asyncio.run(asyncio.wait_for(run(), timeout * deadline_scale()))
 
@@ -67,7 +65,8 @@ def test_1000_clients_at_once_are_served(launch, to_redis):
 def test_5000_connections_opened_at_once_are_served(launch, to_redis):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 12000:
         pytest.skip("needs 12000 descriptors: raise ulimit -n")
-    daemon = launch(to_redis())
+    # One redis-server cannot shake so many hands within the usual 10 s on a busy machine.
+    daemon = launch(to_redis(TIMEOUTbusy=100))
     before = settled_descriptor_count(daemon.pid)
     crowd(daemon.port(), 5000, 120)
     wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed", 20)
