@@ -85,7 +85,8 @@ WORK: tuple[tuple[str, Callable[[int, int], None], int, int], ...] = (
 def daemon(lab: Lab, tool: list[str]) -> Iterator[int]:
     """The daemon under a tool that writes when it ends; gives its port."""
     port = free_port()
-    config = cachetunnel_file(lab, port, workers=1)
+    # The sandbox forbids what valgrind lives on: memory that is written and run.
+    config = cachetunnel_file(lab, port, workers=1, sandbox="no")
     with lab.running("counted", [*tool, binary(), config], port) as process:
         yield port
         # strace blocks signals while it writes to a file, so the daemon is told itself; it is the

@@ -85,7 +85,9 @@ def binary() -> str:
     return str(ROOT / os.environ.get("CACHETUNNEL_BINARY", "build/cachetunnel"))
 
 
-def cachetunnel_file(lab: Lab, port: int, workers: int = WORKERS, more: str = "") -> str:
+def cachetunnel_file(
+    lab: Lab, port: int, workers: int = WORKERS, more: str = "", sandbox: str = "yes"
+) -> str:
     """Its configuration."""
     return _write(
         lab,
@@ -94,6 +96,7 @@ def cachetunnel_file(lab: Lab, port: int, workers: int = WORKERS, more: str = ""
 syslog = no
 debug = warning
 workers = {workers}
+sandbox = {sandbox}
 [redis]
 client = yes
 accept = 127.0.0.1:{port}

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * What a daemon with this configuration has to reach once it runs: folders of files that a reload
@@ -26,6 +27,8 @@ struct reach_place {
 	char *path;         /* owned; a folder, or a file that is not regular; absolute, no links */
 	unsigned rights;    /* enum reach_right */
 	bool is_to_be_made; /* the folder, where it is not there */
+	dev_t device;       /* with the inode, what was at `path` when it was listed */
+	ino_t inode;        /* 0: nothing */
 	struct location at; /* the line that needs it; no file: every daemon does */
 	const char *option; /* static; NULL: as above */
 };

@@ -229,6 +229,15 @@ try_filter(struct confinement *confinement)
 		append(confinement->missing, "no system call filter (%s)", err.text);
 }
 
+static void
+give_up_privileges(struct confinement *confinement)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		append(confinement->text, "no new privileges");
+	else
+		append(confinement->missing, "no_new_privs (%s)", strerror(errno));
+}
+
 bool
 confine_start(int sandbox, const struct reach *reach, struct confinement *ret_confinement,
 	      struct err *err)
@@ -242,16 +251,14 @@ confine_start(int sandbox, const struct reach *reach, struct confinement *ret_co
 	 * names) nor debuggers of the same user get at keys and clients' data. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
 		append(confinement->text, "no core files and no tracing");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
-		append(confinement->text, "no new privileges");
-	else
-		append(confinement->missing, "no_new_privs (%s)", strerror(errno));
 	if (reach->runs != NULL) {
+		/* Not even the first: sudo needs privileges, and so does what snap installs. */
 		append(confinement->missing,
-		       "no Landlock and no system call filter, because bastion '%.60s' runs a "
-		       "program",
+		       "no_new_privs, Landlock and a system call filter, because bastion '%.60s' "
+		       "runs a program",
 		       reach->runs->name);
 	} else {
+		give_up_privileges(confinement);
 		try_landlock(reach, reach->is_strict, confinement);
 		try_filter(confinement);
 	}

@@ -20,10 +20,28 @@ static const char *const read_always[] = {
 	"/usr",
 	"/lib",
 	"/lib64",
+	"/nix/store", /* what /etc and /usr lead to on NixOS and Guix */
+	"/gnu/store",
+	"/run/systemd/resolve", /* where /etc/resolv.conf may lead to, now or later */
+	"/run/NetworkManager",
+	"/run/resolvconf",
+	"/mnt/wsl",
+	"/run/systemd/userdb",     /* users by systemd */
 	"/var/lib/sss",            /* users by sssd */
 	"/proc/self",              /* what it costs, for metrics */
 	"/sys/devices/system/cpu", /* how many processors there are */
 	"/dev/urandom",
+};
+
+/* Where a reload may move the log, or make a socket, without a restart, unless `sandbox = require`.
+ * Most of what lies there is another user's, whom its modes guard. */
+static const struct {
+	const char *path;
+	unsigned rights;
+} used_by_reloads[] = {
+	{"/var/log", REACH_WRITE},
+	{"/run", REACH_MAKE_SOCKET | REACH_REMOVE},
+	{"/tmp", REACH_MAKE_SOCKET | REACH_REMOVE},
 };
 
 /* Ports that an endpoint may move to without a restart: Redis's own, and the one of readers of
@@ -33,6 +51,12 @@ static const int connect_always[] = {6379, 6380, 53};
 static void
 add_place(struct reach *reach, struct reach_place place)
 {
+	struct stat status;
+
+	if (stat(place.path, &status) == 0) {
+		place.device = status.st_dev;
+		place.inode = status.st_ino;
+	}
 	reach->places = array_make_room(reach->places, reach->place_count, sizeof *reach->places);
 	reach->places[reach->place_count++] = place;
 }
@@ -225,6 +249,9 @@ add_system(struct reach *reach)
 
 	for (size_t i = 0; i < ARRAY_LENGTH(read_always); i++)
 		add_folder(reach, read_always[i], REACH_READ, everybody, NULL);
+	for (size_t i = 0; i < ARRAY_LENGTH(used_by_reloads) && !reach->is_strict; i++)
+		add_folder(reach, used_by_reloads[i].path, used_by_reloads[i].rights, everybody,
+			   NULL);
 	add_folder(reach, "/dev/null", REACH_READ | REACH_WRITE, everybody, NULL);
 	/* Written by whoever brings the network up, and often a link. */
 	add_file(reach, "/etc/resolv.conf", REACH_READ, everybody, NULL);
@@ -252,7 +279,8 @@ reach_of(const struct config *config)
 		add_folder(reach, global->include.items[i].text, REACH_READ,
 			   global->include.items[i].at, "include");
 	add_file(reach, global->output, REACH_WRITE, config_option_at(config, "output"), "output");
-	add_file(reach, global->pid, REACH_REMOVE, config_option_at(config, "pid"), "pid");
+	/* Not held against a reload, which leaves it as it was. */
+	add_file(reach, global->pid, REACH_REMOVE, (struct location){0}, NULL);
 	for (size_t i = 0; i < config->service_count; i++)
 		add_service(reach, config->services[i]);
 	for (size_t i = 0; i < config->bastion_count; i++)
@@ -283,6 +311,23 @@ is_within(const char *path, const char *folder)
 	return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
+/* Where nothing is, whoever opens it says so better than we. */
+static bool
+is_needed(const struct reach_place *place)
+{
+	return place->inode != 0 || place->is_to_be_made;
+}
+
+/* Rights were given to what was there then, not to its name. */
+static bool
+is_replaced(const struct reach_place *place)
+{
+	struct stat status;
+
+	return place->inode != 0 && stat(place->path, &status) == 0 &&
+	       (status.st_dev != place->device || status.st_ino != place->inode);
+}
+
 /* Rights may come from several places. */
 static bool
 has_place(const struct reach *granted, const struct reach_place *wanted)
@@ -290,7 +335,8 @@ has_place(const struct reach *granted, const struct reach_place *wanted)
 	unsigned missing = wanted->rights;
 
 	for (size_t i = 0; i < granted->place_count; i++) {
-		if (is_within(wanted->path, granted->places[i].path))
+		if (is_within(wanted->path, granted->places[i].path) &&
+		    !is_replaced(&granted->places[i]))
 			missing &= ~granted->places[i].rights;
 	}
 	return missing == 0;
@@ -332,13 +378,15 @@ reach_covers(const struct reach *granted, const struct reach *wanted, struct rep
 
 	for (size_t i = 0; i < wanted->place_count; i++) {
 		const struct reach_place *place = &wanted->places[i];
-		if (place->option == NULL || has_place(granted, place))
+		if (place->option == NULL || !is_needed(place) || has_place(granted, place))
 			continue;
 		is_covered = false;
-		report_add(report, REPORT_ERROR, place->at,
-			   "'%s' needs '%.256s', which the configuration did not need at start, so "
-			   "that the sandbox is closed for it; restart to use it",
-			   place->option, place->path);
+		report_add(
+			report, REPORT_ERROR, place->at,
+			"'%s' needs '%.256s', which the configuration did not need at start, or "
+			"which was replaced since, so that the sandbox is closed for it; restart "
+			"to use it",
+			place->option, place->path);
 	}
 	if (granted->is_strict) {
 		is_covered = covers_ports(granted->connects, granted->connect_count,

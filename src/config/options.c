@@ -97,7 +97,7 @@ static const struct option_row global_rows[] = {
 	{"chroot", GLOBAL(chroot), .type = &option_type_path,
 	 .help = "directory to lock the process into before it gives up its privileges"},
 	{"sandbox", GLOBAL(sandbox), .flags = OPTION_OWN, .type = &option_type_choice,
-	 .fallback = "no", .choices = sandbox_choices,
+	 .fallback = "yes", .choices = sandbox_choices,
 	 .help = "give up what the daemon does not need; require: all that can be, or no start"},
 	{"workers", GLOBAL(workers), .flags = OPTION_OWN, .type = &option_type_int, .fallback = "0",
 	 .min = 0, .max = WORKERS_MAX,

@@ -204,6 +204,18 @@ attend(pid_t pid, struct capture *captures, struct err *err)
 	return is_good && judge_status(status, captures[CAPTURE_ERRORS].text, err);
 }
 
+/* A reload asks from inside the sandbox, whose filter says ENOSYS, and whose Landlock EACCES. */
+static void
+explain_failure(int error, struct err *err)
+{
+	if (error == ENOSYS || error == EACCES)
+		(void)err_set_errno(err, error,
+				    "cannot run it; once the daemon runs, its sandbox forbids "
+				    "programs: restart to use the alias");
+	else
+		(void)err_set_errno(err, error, "cannot run it; install OpenSSH's client");
+}
+
 bool
 ssh_query(const char *name, char **ret_output, struct err *err)
 {
@@ -220,7 +232,7 @@ ssh_query(const char *name, char **ret_output, struct err *err)
 	if (!open_captures(captures))
 		(void)err_set_errno(err, errno, "no pipe");
 	else if ((error = spawn(program, name, captures, &pid)) != 0)
-		(void)err_set_errno(err, error, "cannot run it; install OpenSSH's client");
+		explain_failure(error, err);
 	else
 		is_good = attend(pid, captures, err);
 	if (is_good)

@@ -53,8 +53,14 @@ def test_privileges_are_given_up(launch, to_redis):
         client.ping()
 
 
-def test_sandbox_is_off_unless_asked_for(launch, to_redis):
+def test_sandbox_is_on_by_itself(launch, to_redis):
     daemon = launch(to_redis())
+    daemon.wait_for_log("Sandbox: .*no new privileges")
+    assert status_field(daemon.pid, "NoNewPrivs") == "1"
+
+
+def test_sandbox_can_be_switched_off(launch, to_redis):
+    daemon = launch(to_redis(), globals={"sandbox": "no"})
     daemon.wait_for_log(r"Sandbox: off")
     assert status_field(daemon.pid, "NoNewPrivs") == status_field(os.getpid(), "NoNewPrivs")
     assert status_field(daemon.pid, "Seccomp") == status_field(os.getpid(), "Seccomp")
@@ -95,6 +101,55 @@ def test_reload_that_needs_more_is_refused(launch, to_redis, certificates, tmp_p
     daemon.wait_for_log(r"'CAfile' needs '.*elsewhere', .* restart to use it")
     daemon.wait_for_log("Nothing was changed by the reload")
     daemon.config_file.write_text(text)
+    reload(daemon)
+    daemon.wait_for_log(r"Reloaded .*1 service")
+    with daemon.connect() as client:
+        client.ping()
+
+
+def test_reload_that_brings_a_program_is_refused(launch, to_redis):
+    daemon = launch(to_redis(), globals=SANDBOX)
+    if not has_filter() and not has_landlock(daemon):
+        pytest.skip("neither this kernel nor this build forbids programs")
+    daemon.rewrite(*daemon.services, to_redis("aliased", bastion="alias"))
+    reload(daemon)
+    daemon.wait_for_log(r"'ssh -G alias'.* restart to use the alias")
+    daemon.wait_for_log("Nothing was changed by the reload")
+    daemon.services = daemon.services[:1]
+    with daemon.connect() as client:
+        client.ping()
+
+
+def test_log_moves_within_its_folder(launch, to_redis, tmp_path, tmp_path_factory):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    daemon = launch(to_redis(), globals={**SANDBOX, "output": folder / "first.log"})
+    daemon.globals["output"] = folder / "second.log"
+    daemon.reload()
+    with daemon.connect() as client:
+        client.ping()
+    wait_for(lambda: "connected to" in (folder / "second.log").read_text(), "it has lines")
+    if not has_landlock(daemon):
+        pytest.skip("this kernel has no Landlock")
+    daemon.globals["output"] = tmp_path_factory.mktemp("elsewhere") / "third.log"
+    daemon.reload(fails=True)
+    daemon.wait_for_log(r"'output' needs '.*elsewhere.*', .* restart to use it")
+
+
+def test_folder_that_was_replaced_is_told(launch, to_redis, certificates, tmp_path_factory):
+    place = tmp_path_factory.mktemp("place")  # not where the configuration is, which can be read
+    folder, before = place / "certificates", place / "before"
+    folder.mkdir()
+    shutil.copy(certificates.ca_file, folder / "ca.pem")
+    daemon = launch(to_redis(CAfile=folder / "ca.pem"), globals=SANDBOX)
+    if not has_landlock(daemon):
+        pytest.skip("this kernel has no Landlock")
+    folder.rename(before)
+    shutil.copytree(before, folder)
+    reload(daemon)
+    daemon.wait_for_log(r"'CAfile' needs '.*certificates', .* replaced since, .* restart to use it")
+    shutil.rmtree(folder)
+    before.rename(folder)
     reload(daemon)
     daemon.wait_for_log(r"Reloaded .*1 service")
     with daemon.connect() as client:

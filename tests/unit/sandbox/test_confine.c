@@ -256,7 +256,7 @@ static bool
 try_status(void)
 {
 	return expect(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "core files") &&
-	       expect(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1, "new privileges") &&
+	       expect(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0, "what sudo needs") &&
 	       expect(may_open("secret", O_RDONLY), "reading what a program may need");
 }
 
@@ -300,12 +300,51 @@ programs_of_bastions_leave_the_rest_open(void **state ATTR_UNUSED)
 	assert_int_equal(run_confined("", bastion, SANDBOX_YES, NULL, try_status), GOOD);
 }
 
+/* Whether a daemon that was started with `started` may reload `changed`. */
+static bool
+may_reload(const char *started, const char *changed)
+{
+	static const char service[] =
+		"[a]\nclient = yes\naccept = 127.0.0.1:7001\nconnect = 127.0.0.1:7002\n";
+	char text[512];
+
+	(void)snprintf(text, sizeof text, "%s\n%s", started, service);
+	struct loaded before = load(text);
+	(void)snprintf(text, sizeof text, "%s\n%s", changed, service);
+	struct loaded after = load(text);
+	struct reach *granted = reach_of(before.config);
+	struct reach *wanted = reach_of(after.config);
+	bool is_covered = reach_covers(granted, wanted, after.report);
+	reach_free(wanted);
+	reach_free(granted);
+	unload(&after);
+	unload(&before);
+	return is_covered;
+}
+
+static void
+reload_may_bring_what_is_usual(void **state ATTR_UNUSED)
+{
+	char elsewhere[128];
+
+	(void)snprintf(elsewhere, sizeof elsewhere, "output = %s/new.log", directory);
+	assert_true(may_reload("", "output = /var/log/new.log"));
+	assert_false(may_reload("sandbox = require", "output = /var/log/new.log"));
+	assert_false(may_reload("", elsewhere));
+	assert_true(may_reload(elsewhere, elsewhere));
+	/* It stays as it was. */
+	assert_true(may_reload("", "pid = /usr/new.pid"));
+	/* Opening it tells more. */
+	assert_true(may_reload("", "output = /nonexistent/new.log"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_are_those_that_the_configuration_needs),
 		cmocka_unit_test(ports_are_pinned_when_all_is_required),
+		cmocka_unit_test(reload_may_bring_what_is_usual),
 		cmocka_unit_test(no_programs_and_no_other_processes),
 		cmocka_unit_test(what_is_missing_counts_when_it_is_required),
 		cmocka_unit_test(programs_of_bastions_leave_the_rest_open),
