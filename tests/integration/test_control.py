@@ -14,11 +14,11 @@ import threading
 import pytest
 
 from harness.control import Control
-from harness.daemon import Service, run_command
+from harness.daemon import Service, binary_path, run_command
 from harness.peers import closed_port, good_tls, greet, hold, refuse_with_error, tls_context
 from harness.ports import free_port
 from harness.process import status_field
-from harness.waiting import deadline_scale, wait_for
+from harness.waiting import deadline_scale, is_sanitised, wait_for
 
 PATHS = ["/livez", "/readyz", "/startupz", "/status", "/metrics"]
 
@@ -364,7 +364,8 @@ def test_ten_thousand_idle_connections_are_no_burden(with_port):
                 another.ping()
             assert local.metric("process_open_fds") < 300
             after = int(status_field(daemon.pid, "VmRSS").split()[0])
-            assert after - before < 16 * 1024
+            if not is_sanitised(binary_path()):  # which keep freed memory for a while
+                assert after - before < 16 * 1024
         finally:
             for connection in idle:
                 connection.close()
