@@ -518,6 +518,8 @@ control_close(struct control *control)
 {
 	if (control == NULL)
 		return;
+	/* First, so that whoever sees a connection end finds no socket any more. */
+	control_socket_close(control->socket);
 	while (!list_is_empty(&control->questions))
 		free_question(LIST_ITEM(control->questions.next, struct question, link));
 	control->reload = NULL;
@@ -531,7 +533,6 @@ control_close(struct control *control)
 	surveyor_free(control->surveyor);
 	surveyor_free(control->upstream);
 	resources_close(control->resources);
-	control_socket_close(control->socket);
 	free(control->opened);
 	free(control);
 }
