@@ -275,8 +275,6 @@ make_loop(struct worker *worker)
 		return false;
 	/* No other thread touches this loop, so it needs no locks. */
 	(void)event_config_set_flag(settings, EVENT_BASE_FLAG_NOLOCK);
-	/* And what a turn changes about a descriptor reaches the kernel once, as the sum. */
-	(void)event_config_set_flag(settings, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	worker->base = event_base_new_with_config(settings);
 	event_config_free(settings);
 	if (worker->base == NULL)
