@@ -309,7 +309,7 @@ check-integration: all
 	@scripts/run-integration-tests $(BUILD)/cachetunnel $(PYTEST_ARGUMENTS)
 
 # libFuzzer comes with clang only. FUZZ_SECONDS is the time for each fuzzer.
-FUZZ_SECONDS ?= 20
+FUZZ_SECONDS ?= 10
 check-fuzz:
 	@scripts/run-fuzzers $(FUZZ_SECONDS) $(FUZZERS)
 
