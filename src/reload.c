@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Somebody who waits for a reload. */
 struct wish {
@@ -55,25 +54,15 @@ answer(struct list *wishes, bool is_applied, const struct report *report)
 	}
 }
 
-static bool
-has_service(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->service_count; i++) {
-		if (strcmp(config->services[i]->name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
 log_coming_and_going(const struct config *before, const struct config *after)
 {
 	for (size_t i = 0; i < after->service_count; i++) {
-		if (!has_service(before, after->services[i]->name))
+		if (!config_has_service(before, after->services[i]->name))
 			serving_log_service(after->services[i]);
 	}
 	for (size_t i = 0; i < before->service_count; i++) {
-		if (!has_service(after, before->services[i]->name))
+		if (!config_has_service(after, before->services[i]->name))
 			log_write(&log_main, LOG_LEVEL_NOTICE,
 				  "Service [%s] is gone: it accepts nobody any more",
 				  before->services[i]->name);

@@ -73,4 +73,7 @@ struct location config_option_at(const struct config *config, const char *name);
 /* Whether the option was written in the file, rather than left at its default. */
 bool service_option_is_set(const struct service *service, const char *name);
 
+/* Whether a service has this name. */
+bool config_has_service(const struct config *config, const char *name);
+
 #endif

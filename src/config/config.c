@@ -327,3 +327,13 @@ service_option_is_set(const struct service *service, const char *name)
 {
 	return find_location(&service_options_table, service->set_at, name)->file != NULL;
 }
+
+bool
+config_has_service(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->service_count; i++) {
+		if (strcmp(config->services[i]->name, name) == 0)
+			return true;
+	}
+	return false;
+}

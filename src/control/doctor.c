@@ -77,16 +77,6 @@ is_wanted(const char *const *names, const char *name)
 }
 
 static bool
-has_service(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->service_count; i++) {
-		if (strcmp(config->services[i]->name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
 has_all_services(const struct config *config, const char *const *names,
 		 struct doctor_report *report)
 {
@@ -94,7 +84,7 @@ has_all_services(const struct config *config, const char *const *names,
 	bool has_all = true;
 
 	for (; *names != NULL; names++) {
-		if (has_service(config, *names))
+		if (config_has_service(config, *names))
 			continue;
 		(void)snprintf(text, sizeof text, "%s has no service [%s]", config->path, *names);
 		add_file_finding(report, DOCTOR_FAILED, text, -1);
