@@ -489,3 +489,31 @@ def test_bad_settings_are_refused(tmp_path, line, reason):
     result = run_command("check", str(config))
     assert result.returncode == 1
     assert reason in result.stderr
+
+
+def bastion_layer(control: Control) -> dict:
+    """What the status tells of the only service's bastion."""
+    layers = control.status()["services"][0]["layers"]
+    return next(layer for layer in layers if layer["layer"] == "bastion")
+
+
+def test_bastion_is_a_layer_of_its_own(controlled, to_redis, through, make_sshd):
+    server = make_sshd()
+    bastion = through(server)
+    daemon, control = controlled(to_redis(bastion=bastion.name), bastions=(bastion,))
+    assert bastion_layer(control)["state"] == "unknown"
+    with daemon.connect() as client:
+        client.ping()
+    assert bastion_layer(control)["state"] == "up"
+
+
+def test_bastion_that_is_down_is_told_by_its_layer(controlled, to_redis, through, make_sshd):
+    server = make_sshd()
+    bastion = through(server)
+    server.kill()
+    daemon, control = controlled(to_redis(bastion=bastion.name), bastions=(bastion,))
+    with daemon.connect() as client:
+        client.expect_close()
+    layer = bastion_layer(control)
+    assert layer["state"] == "down"
+    assert "refused" in str(layer["error"])

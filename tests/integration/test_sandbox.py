@@ -59,6 +59,13 @@ def test_sandbox_is_on_by_itself(launch, to_redis):
     assert status_field(daemon.pid, "NoNewPrivs") == "1"
 
 
+def test_status_tells_what_is_in_force(controlled, to_redis):
+    daemon, control = controlled(to_redis(), globals=SANDBOX)
+    logged = daemon.wait_for_log(r"Sandbox: ([^;\n]*)").group(1)
+    assert "no new privileges" in logged
+    assert control.status()["confinement"] == logged
+
+
 def test_sandbox_can_be_switched_off(launch, to_redis):
     daemon = launch(to_redis(), globals={"sandbox": "no"})
     daemon.wait_for_log(r"Sandbox: off")
