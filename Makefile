@@ -158,6 +158,7 @@ SOURCES := \
 	src/tunnel/connector.c \
 	src/tunnel/dialer.c \
 	src/tunnel/dns.c \
+	src/tunnel/endpoints.c \
 	src/tunnel/exchange.c \
 	src/tunnel/generation.c \
 	src/tunnel/headcount.c \
@@ -179,6 +180,7 @@ SOURCES := \
 	src/tunnel/socket_setup.c \
 	src/tunnel/spread.c \
 	src/tunnel/stats.c \
+	src/tunnel/stay.c \
 	src/tunnel/tunnel.c \
 	src/tunnel/tunnel_log.c \
 	src/tunnel/unix_socket.c \

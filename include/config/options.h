@@ -52,8 +52,9 @@ enum quiet {
 };
 
 enum failover {
-	FAILOVER_PRIO, /* the first endpoint that works, from the top each time */
-	FAILOVER_RR,   /* each connection starts with the next endpoint */
+	FAILOVER_PRIO,  /* the first endpoint that works, from the top each time */
+	FAILOVER_RR,    /* each connection starts with the next endpoint */
+	FAILOVER_LEAST, /* the one with the fewest tunnels */
 };
 
 /* `debug`: a syslog facility may stand before the level, globally. */

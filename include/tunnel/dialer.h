@@ -9,11 +9,12 @@
 #include <stdbool.h>
 
 /*
- * Makes the server's stream of a tunnel: resolve, (hop,) connect, secure. Endpoints are tried in
- * order until one connects; from then on a failure is final, because a server that refuses TLS
- * or has the wrong certificate is a matter for a person, not for the next address.
+ * Makes the server's stream of a tunnel: resolve, (hop,) connect, secure. Endpoints are tried,
+ * those that are up first, until one connects; from then on a failure is final, because a server
+ * that refuses TLS or has the wrong certificate is a matter for a person, not for the next address.
  */
 
+struct endpoints;
 struct event_base;
 struct session_pool;
 struct step_observer;
@@ -33,8 +34,10 @@ struct dial_request {
 	struct spread *spread;                /* of the service's addresses; NULL: take them in
 					       * the order in which they come */
 	bool is_anew;                         /* look up again, do not use what is known */
-	size_t first_endpoint;                /* where to begin; then in order, all of them once */
-	bool is_only_first;                   /* no other endpoint is tried after that */
+	struct endpoints *endpoints;          /* say which to try next, and are told how it went;
+					       * NULL: as they are written */
+	const struct address *only;           /* of the service's endpoints the only one to try;
+					       * NULL: all of them, each once */
 	const struct step_observer *observer; /* is told of each step; NULL: nobody */
 	const struct log_scope *log;
 };

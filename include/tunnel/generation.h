@@ -7,13 +7,14 @@
 #include <stddef.h>
 
 /*
- * What one worker keeps for one setup: TLS sessions to resume, whose turn it is among endpoints,
+ * What one worker keeps for one setup: TLS sessions to resume, how its endpoints are,
  * and the sessions to its bastions. A reload gives each worker a new generation; tunnels hold the
  * one that they began in, and it goes with the last of them.
  *
  * It belongs to its worker and is used in its thread only, so references are plain numbers.
  */
 
+struct endpoints;
 struct event_base;
 struct generation;
 struct hold;
@@ -92,7 +93,7 @@ const struct generation_place *generation_place(const struct generation *generat
 /* How the way of this service is. */
 struct health *generation_health(const struct generation *generation, size_t service_index);
 
-/* The endpoint that this service's next dial begins with, by its `failover`. */
-size_t generation_first_endpoint(struct generation *generation, size_t service_index);
+/* Which of its endpoints are up, and which comes next. */
+struct endpoints *generation_endpoints(const struct generation *generation, size_t service_index);
 
 #endif

@@ -68,6 +68,7 @@ static const struct option_choice log_id_choices[] = {
 static const struct option_choice failover_choices[] = {
 	{"prio", FAILOVER_PRIO},
 	{"rr", FAILOVER_RR},
+	{"least", FAILOVER_LEAST},
 	{NULL, 0},
 };
 
@@ -173,7 +174,8 @@ static const struct option_row service_rows[] = {
 	 .help = "endpoint to connect to; a bare port means loopback"},
 	{"failover", SERVICE(failover), HONOURED, .type = &option_type_choice, .fallback = "prio",
 	 .choices = failover_choices,
-	 .help = "which of several endpoints comes first: the first written, or each in turn"},
+	 .help = "which of several endpoints comes first: the first written that is up, each in "
+		 "turn, or the one with the fewest tunnels"},
 	{"role", SERVICE(role), .flags = OPTION_OWN | OPTION_RELOADABLE,
 	 .type = &option_type_choice, .choices = role_choices,
 	 .help = "what connect leads to; primary: tunnels follow a failover; otherwise guessed"},

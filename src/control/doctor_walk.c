@@ -262,8 +262,7 @@ doctor_walk(struct doctor_walker *walker, size_t service_index, size_t endpoint_
 		.resolver = walker->resolver,
 		.service = service,
 		.pool = generation_session_pool(walker->generation, service_index),
-		.first_endpoint = endpoint_index,
-		.is_only_first = true,
+		.only = &service->service->options.connect.items[endpoint_index],
 		.observer = &walker->observer,
 		.log = &log_main,
 	};

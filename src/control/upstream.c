@@ -120,15 +120,10 @@ start_visit(struct look *look, size_t index)
 	struct visit *visit = &look->visits[look->count++];
 
 	*visit = (struct visit){.look = look, .health = generation_health(generation, index)};
-	const struct dial_request request = {
-		.base = generation_place(generation)->base,
-		.resolver = generation_place(generation)->resolver,
-		.service = setup_get_service(generation_setup(generation), index),
-		.sessions = generation_tls_sessions(generation, index),
-		.pool = generation_session_pool(generation, index),
-		.observer = &visit->health->observer,
-		.log = &look->log,
-	};
+	struct dial_request request = generation_dial_request(generation, index);
+
+	request.watches = NULL; /* a server that refuses writes answers */
+	request.log = &look->log;
 	look->left++;
 	visit->dial = dial_start(&request, on_dialled, visit);
 	if (visit->dial == NULL)

@@ -4,6 +4,7 @@
 #include "stream/socket_stream.h"
 #include "stream/tls_stream.h"
 #include "tunnel/connector.h"
+#include "tunnel/endpoints.h"
 #include "tunnel/resolver.h"
 #include "tunnel/session_pool.h"
 #include "tunnel/spread.h"
@@ -36,7 +37,7 @@ struct dial {
 	dial_done_cb *on_done;
 	void *arg;
 	enum dial_state state; /* written by set_state() only */
-	size_t tried;          /* endpoints begun with so far */
+	size_t tried;          /* how many endpoints were begun with so far */
 	uint64_t step_began_us;
 	struct event timer; /* of the present state */
 	struct event kick;  /* begins, and goes on, outside of the caller's stack */
@@ -49,7 +50,8 @@ struct dial {
 
 	struct spread_place *chosen; /* borrowed, and counted until the dial has ended */
 	struct dial_outcome outcome;
-	struct err err; /* of the last endpoint that failed */
+	struct err err;  /* of the last endpoint that failed */
+	bool is_tried[]; /* which endpoints were */
 };
 
 static void
@@ -85,6 +87,28 @@ options_of(const struct dial *dial)
 	return &dial->request.service->service->options;
 }
 
+static size_t
+endpoint_index(const struct dial *dial)
+{
+	return (size_t)(dial->outcome.endpoint - options_of(dial)->connect.items);
+}
+
+/* It is no longer counted among the endpoint's tunnels. */
+static void
+leave_endpoint(struct dial *dial)
+{
+	if (dial->request.endpoints != NULL && dial->outcome.endpoint != NULL)
+		endpoints_leave(dial->request.endpoints, endpoint_index(dial));
+}
+
+/* A name that has not followed a failover says nothing about the server. */
+static void
+note_failure(const struct dial *dial, const struct err *err)
+{
+	if (dial->request.endpoints != NULL && err->kind != ERR_NAME_STALE)
+		endpoints_note_failure(dial->request.endpoints, endpoint_index(dial), err);
+}
+
 static void
 arm_timer(struct dial *dial, int seconds)
 {
@@ -106,12 +130,17 @@ end(struct dial *dial, const struct err *err)
 	spread_close(dial->chosen);
 	dial->chosen = NULL;
 	set_state(dial, DIAL_ENDED);
+	leave_endpoint(dial);
 	if (err == NULL) {
+		if (dial->request.endpoints != NULL)
+			endpoints_note_success(dial->request.endpoints, endpoint_index(dial));
 		dial->outcome.stream = dial->stream;
 		dial->stream = NULL;
 		dial->on_done(dial->arg, &dial->outcome, NULL);
 		return;
 	}
+	if (was_securing)
+		note_failure(dial, err);
 	if (was_securing && dial->request.spread != NULL)
 		spread_note_failure(dial->request.spread, &dial->outcome.address);
 	if (err != &dial->err)
@@ -126,16 +155,16 @@ end(struct dial *dial, const struct err *err)
 static void
 try_next_endpoint(struct dial *dial, const struct err *err)
 {
-	char gist[ERR_TEXT_SIZE + SOCKET_NAME_SIZE];
-
 	(void)event_del(&dial->timer);
-	if (dial->request.is_only_first || dial->tried >= options_of(dial)->connect.count) {
+	note_failure(dial, err);
+	if (dial->request.only != NULL || dial->tried >= options_of(dial)->connect.count) {
 		end(dial, err);
 		return;
 	}
-	(void)snprintf(gist, sizeof gist, "Service [%s]: %s; trying the next endpoint",
-		       dial->request.service->service->name, err->text);
-	log_write_repeatable(dial->request.log, LOG_LEVEL_WARNING, NULL, gist, "%s", gist);
+	leave_endpoint(dial);
+	dial->outcome.endpoint = NULL; /* until the kick */
+	log_write(dial->request.log, LOG_LEVEL_DEBUG, "dial: %s; trying the next endpoint",
+		  err->text);
 	set_state(dial, DIAL_RESOLVING);
 	event_active(&dial->kick, EV_TIMEOUT, 0);
 }
@@ -156,7 +185,7 @@ secure(struct dial *dial, struct stream *lower)
 	const struct tls_stream_request request = {
 		.context = dial->request.service->tls,
 		.sessions = dial->request.sessions,
-		.endpoint = (size_t)(endpoint - options_of(dial)->connect.items),
+		.endpoint = endpoint_index(dial),
 		.host = address_is_unix(endpoint) ? NULL : address_host(endpoint),
 	};
 
@@ -274,11 +303,10 @@ connect_to(struct dial *dial, const struct resolved *addresses)
 static void
 choose_address(struct dial *dial, const struct resolved *resolved)
 {
-	size_t index = (size_t)(dial->outcome.endpoint - options_of(dial)->connect.items);
 	struct resolved left = *resolved;
 
 	if (dial->request.watches != NULL)
-		watch_leave_out_demoted(dial->request.watches[index], &left);
+		watch_leave_out_demoted(dial->request.watches[endpoint_index(dial)], &left);
 	spread_close(dial->chosen);
 	dial->chosen = NULL;
 	if (dial->request.spread != NULL)
@@ -327,17 +355,27 @@ resolve(struct dial *dial, const struct address *endpoint)
 	arm_timer(dial, options_of(dial)->timeout_connect_s);
 }
 
+static const struct address *
+take_endpoint(struct dial *dial)
+{
+	size_t index = dial->tried++;
+
+	if (dial->request.only != NULL)
+		return dial->request.only;
+	if (dial->request.endpoints != NULL)
+		index = endpoints_take(dial->request.endpoints, dial->is_tried);
+	dial->is_tried[index] = true;
+	return &options_of(dial)->connect.items[index];
+}
+
 /* Begins with the next endpoint. */
 static void
 on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	struct dial *dial = arg;
-	const struct address_list *endpoints = &options_of(dial)->connect;
-	const struct address *endpoint =
-		&endpoints->items[(dial->request.first_endpoint + dial->tried) % endpoints->count];
+	const struct address *endpoint = take_endpoint(dial);
 	struct resolved local = {.count = 1};
 
-	dial->tried++;
 	dial->outcome.endpoint = endpoint;
 	if (dial->request.pool != NULL)
 		hop_to(dial, endpoint);
@@ -380,10 +418,13 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 struct dial *
 dial_start(const struct dial_request *request, dial_done_cb *on_done, void *arg)
 {
-	struct dial *dial = calloc(1, sizeof *dial);
+	struct dial *dial = calloc(1,
+				   sizeof *dial + request->service->service->options.connect.count *
+							  sizeof dial->is_tried[0]);
 
 	if (dial == NULL)
 		return NULL;
+	assert(request->only == NULL || request->endpoints == NULL);
 	dial->request = *request;
 	dial->outcome.service = request->service;
 	dial->on_done = on_done;
@@ -401,6 +442,8 @@ dial_free(struct dial *dial)
 		return;
 	(void)event_del(&dial->timer);
 	(void)event_del(&dial->kick);
+	if (dial->state != DIAL_ENDED)
+		leave_endpoint(dial);
 	resolver_cancel(dial->lookup);
 	connector_cancel(dial->connector);
 	spread_close(dial->chosen);

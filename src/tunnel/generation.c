@@ -1,6 +1,7 @@
 #include "tunnel/generation.h"
 
 #include "stream/tls_sessions.h"
+#include "tunnel/endpoints.h"
 #include "tunnel/health.h"
 #include "tunnel/hold.h"
 #include "tunnel/resolver.h"
@@ -9,13 +10,12 @@
 #include "tunnel/warm.h"
 #include "tunnel/watch.h"
 
-#include <openssl/rand.h>
 #include <stdlib.h>
 
 struct generation_service {
 	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
 	struct health *health;         /* borrowed from the worker */
-	size_t next_endpoint;          /* for failover = rr */
+	struct endpoints *endpoints;   /* owned */
 	struct hold *hold;             /* owned */
 	struct warm *warm;             /* owned; NULL: none are kept */
 	struct spread *spread;         /* owned; NULL where the role is another */
@@ -68,16 +68,10 @@ make_service(struct generation *generation, const struct setup_service *service)
 {
 	const struct service_options *options = &service->service->options;
 	struct generation_service *own = &generation->services[service->service->index];
-	unsigned char random = 0;
 
 	own->health = health_book_get(generation->place.healths, service->stats);
 	if (own->health == NULL)
 		return false;
-
-	/* Rotation begins anywhere, so that workers and restarts do not all prefer the first
-	 * endpoint. */
-	(void)RAND_bytes(&random, sizeof random);
-	own->next_endpoint = random % options->connect.count;
 	if (service->tls != NULL && options->session_resume)
 		own->sessions = tls_sessions_new(options->connect.count,
 						 (size_t)options->session_cache_size,
@@ -90,6 +84,29 @@ make_service(struct generation *generation, const struct setup_service *service)
 	if (options->role == ROLE_REPLICA)
 		own->spread = spread_new();
 	return options->role != ROLE_REPLICA || own->spread != NULL;
+}
+
+/* A check goes straight there: it asks nobody which endpoint, and every address will do. */
+static bool
+make_endpoints(struct generation *generation, size_t index)
+{
+	struct dial_request check = generation_dial_request(generation, index);
+
+	check.watches = NULL;
+	check.spread = NULL;
+	check.observer = NULL; /* its failures are no client's */
+	generation->services[index].endpoints = endpoints_new(&check);
+	return generation->services[index].endpoints != NULL;
+}
+
+static bool
+make_all_endpoints(struct generation *generation)
+{
+	for (size_t i = 0; i < setup_config(generation->setup)->service_count; i++) {
+		if (!make_endpoints(generation, i))
+			return false;
+	}
+	return true;
 }
 
 static bool
@@ -215,7 +232,7 @@ generation_new(const struct generation_place *place, struct setup *setup,
 	generation->setup = setup_ref(setup);
 	resolver_configure(place->resolver, &setup_config(setup)->global);
 	if (make_services(generation) && make_pools(generation, previous) &&
-	    make_warm_ones(generation))
+	    make_all_endpoints(generation) && make_warm_ones(generation))
 		return generation;
 	generation_unref(generation);
 	return NULL;
@@ -236,6 +253,7 @@ generation_unref(struct generation *generation)
 	const struct config *config = setup_config(generation->setup);
 	for (size_t i = 0; generation->services != NULL && i < config->service_count; i++) {
 		warm_free(generation->services[i].warm);
+		endpoints_free(generation->services[i].endpoints);
 		tls_sessions_free(generation->services[i].sessions);
 		hold_free(generation->services[i].hold);
 		spread_free(generation->services[i].spread);
@@ -258,6 +276,7 @@ generation_retire(struct generation *generation)
 	for (size_t i = 0; i < setup_config(generation->setup)->service_count; i++) {
 		warm_free(generation->services[i].warm);
 		generation->services[i].warm = NULL;
+		endpoints_retire(generation->services[i].endpoints);
 	}
 }
 
@@ -310,7 +329,7 @@ generation_dial_request(struct generation *generation, size_t service_index)
 		.service = setup_get_service(generation->setup, service_index),
 		.sessions = own->sessions,
 		.pool = generation_session_pool(generation, service_index),
-		.first_endpoint = generation_first_endpoint(generation, service_index),
+		.endpoints = own->endpoints,
 		.watches = own->watches,
 		.spread = own->spread,
 		.observer = &own->health->observer,
@@ -348,16 +367,8 @@ generation_health(const struct generation *generation, size_t service_index)
 	return generation->services[service_index].health;
 }
 
-size_t
-generation_first_endpoint(struct generation *generation, size_t service_index)
+struct endpoints *
+generation_endpoints(const struct generation *generation, size_t service_index)
 {
-	const struct setup_service *service = setup_get_service(generation->setup, service_index);
-	const struct service_options *options = &service->service->options;
-	struct generation_service *own = &generation->services[service_index];
-
-	if (options->failover != FAILOVER_RR)
-		return 0;
-	size_t first = own->next_endpoint;
-	own->next_endpoint = (first + 1) % options->connect.count;
-	return first;
+	return generation->services[service_index].endpoints;
 }

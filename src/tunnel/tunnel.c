@@ -8,12 +8,11 @@
 #include "tunnel/generation.h"
 #include "tunnel/health.h"
 #include "tunnel/log_id.h"
-#include "tunnel/mover.h"
 #include "tunnel/relay.h"
 #include "tunnel/search.h"
 #include "tunnel/socket_setup.h"
-#include "tunnel/spread.h"
 #include "tunnel/stats.h"
+#include "tunnel/stay.h"
 #include "tunnel/tunnel_log.h"
 #include "tunnel/worker.h"
 
@@ -46,16 +45,15 @@ struct tunnel {
 	struct log_scope log;
 	enum tunnel_state state; /* written by set_state() only */
 
-	struct stream *client;      /* owned */
-	struct search *search;      /* owned; while dialling, and until tidied */
-	struct stream *server;      /* owned; from the end of the search on */
-	struct relay *relay;        /* owned; borrows the two streams */
-	struct spread_place *place; /* borrowed; where the service's tunnels are spread */
-	struct mover *mover;        /* owned; NULL where nobody minds that the server moves */
-	struct buffer early;        /* what the client said while we were dialling */
-	bool is_inspected;          /* the client's first bytes have been looked at */
-	bool is_told;               /* the log has the beginning */
-	bool is_draining;           /* it is to end once no reply is outstanding */
+	struct stream *client; /* owned */
+	struct search *search; /* owned; while dialling, and until tidied */
+	struct stream *server; /* owned; from the end of the search on */
+	struct relay *relay;   /* owned; borrows the two streams */
+	struct stay stay;      /* at the server */
+	struct buffer early;   /* what the client said while we were dialling */
+	bool is_inspected;     /* the client's first bytes have been looked at */
+	bool is_told;          /* the log has the beginning */
+	bool is_draining;      /* it is to end once no reply is outstanding */
 
 	const struct address *endpoint; /* borrowed from the service; NULL while dialling */
 	char peer[SOCKET_NAME_SIZE];
@@ -276,6 +274,8 @@ on_relay_end(void *arg, enum relay_end how, const struct err *err)
 	(void)snprintf(why, sizeof why, "%s%s%s", describe_end(how), err->text[0] ? ": " : "",
 		       err->text);
 	log_end(tunnel, is_trouble, is_reset, why);
+	stay_note_end(&tunnel->stay, how, err, relay_bytes_to_server(tunnel->relay),
+		      relay_bytes_to_client(tunnel->relay));
 	end(tunnel, stats_end_of(how));
 }
 
@@ -350,7 +350,7 @@ on_passing(void *arg, bool is_from_client, const unsigned char *bytes, size_t le
 {
 	struct tunnel *tunnel = arg;
 
-	mover_observe(tunnel->mover, is_from_client, bytes, length);
+	stay_observe(&tunnel->stay, is_from_client, bytes, length);
 }
 
 static bool
@@ -358,32 +358,26 @@ is_quiet(void *arg)
 {
 	const struct tunnel *tunnel = arg;
 
-	return mover_is_quiet(tunnel->mover);
+	return stay_is_quiet(&tunnel->stay);
 }
 
-/* Where the service's servers move: notice it. */
 static bool
-make_mover(struct tunnel *tunnel, const struct dial_outcome *outcome)
+begin_stay(struct tunnel *tunnel, const struct dial_outcome *outcome)
 {
-	const struct service *service = outcome->service->service; /* ours, or its fallback */
-	size_t index = service->index;
-	struct watch *const *watches = generation_watches(tunnel->generation, index);
-
-	if (watches == NULL)
-		return true;
-	const struct mover_request request = {
+	const struct stay_request request = {
 		.base = worker_base(tunnel->worker),
-		.watch = watches[outcome->endpoint - service->options.connect.items],
-		.address = outcome->address,
-		.timeout_s = options_of(tunnel)->timeout_move_s,
+		.generation = tunnel->generation,
+		.timeout_move_s = options_of(tunnel)->timeout_move_s,
 		.log = &tunnel->log,
 		.service = service_name(tunnel),
 	};
-	tunnel->mover = mover_new(&request);
-	if (tunnel->mover != NULL && buffer_length(&tunnel->early) > 0)
-		mover_observe(tunnel->mover, true, buffer_head(&tunnel->early),
-			      buffer_length(&tunnel->early));
-	return tunnel->mover != NULL;
+
+	if (!stay_begin(&tunnel->stay, &request, outcome))
+		return false;
+	if (stay_listens(&tunnel->stay) && buffer_length(&tunnel->early) > 0)
+		stay_observe(&tunnel->stay, true, buffer_head(&tunnel->early),
+			     buffer_length(&tunnel->early));
+	return true;
 }
 
 static void
@@ -395,7 +389,7 @@ start_relay(struct tunnel *tunnel)
 		.idle_s = options_of(tunnel)->timeout_idle_s,
 		.close_s = options_of(tunnel)->timeout_close_s,
 		.inspect = tunnel->is_inspected ? NULL : inspect_first_bytes,
-		.observe = tunnel->mover != NULL ? on_passing : NULL,
+		.observe = stay_listens(&tunnel->stay) ? on_passing : NULL,
 		.is_quiet = is_quiet,
 		.on_end = on_relay_end,
 		.arg = tunnel,
@@ -405,8 +399,8 @@ start_relay(struct tunnel *tunnel)
 	tunnel->relay = relay_new(tunnel->client, tunnel->server, &settings, &tunnel->early);
 	if (tunnel->relay == NULL)
 		end_unconnected(tunnel, STATS_NO_MEMORY, LOG_LEVEL_ERROR, "out of memory");
-	else if (tunnel->mover != NULL)
-		mover_begin(tunnel->mover, tunnel->relay);
+	else
+		stay_relay(&tunnel->stay, tunnel->relay);
 	if (tunnel->relay != NULL && tunnel->is_draining)
 		relay_drain(tunnel->relay);
 }
@@ -454,11 +448,7 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 		const struct tunnel_story story = story_of(tunnel);
 		tunnel_log_connected(&story);
 	}
-	struct spread *spread = generation_spread(tunnel->generation,
-						  outcome->service->service->index);
-	if (spread != NULL)
-		tunnel->place = spread_open(spread, &outcome->address);
-	if (make_mover(tunnel, outcome))
+	if (begin_stay(tunnel, outcome))
 		start_relay(tunnel);
 	else
 		end_unconnected(tunnel, STATS_NO_MEMORY, LOG_LEVEL_ERROR, "out of memory");
@@ -520,8 +510,7 @@ free_tunnel(struct tunnel *tunnel)
 {
 	list_remove(&tunnel->slot.all);
 	list_remove(&tunnel->slot.to_tidy);
-	mover_free(tunnel->mover);
-	spread_close(tunnel->place);
+	stay_done(&tunnel->stay);
 	relay_free(tunnel->relay);
 	search_free(tunnel->search);
 	stream_free(tunnel->server);

@@ -1,6 +1,7 @@
 #include "tunnel/warm.h"
 
 #include "base/list.h"
+#include "tunnel/endpoints.h"
 #include "tunnel/watch.h"
 
 #include <assert.h>
@@ -107,6 +108,17 @@ is_alive(const struct warm_item *item)
 	return stream_read(item->outcome.stream, &byte, sizeof byte, &count, NULL) == STREAM_AGAIN;
 }
 
+/* Not while a better endpoint is up: that may have come back since. */
+static bool
+is_wanted(const struct warm_item *item)
+{
+	const struct dial_request *request = &item->warm->request;
+	const struct address *endpoints = request->service->service->options.connect.items;
+
+	return endpoints_is_wanted(request->endpoints,
+				   (size_t)(item->outcome.endpoint - endpoints));
+}
+
 static void
 on_ready(void *arg, struct stream *stream ATTR_UNUSED, unsigned ready ATTR_UNUSED)
 {
@@ -158,14 +170,10 @@ on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
 static bool
 begin_one(struct warm *warm)
 {
-	const struct service_options *options = &warm->request.service->service->options;
 	struct warm_item *item = calloc(1, sizeof *item);
 
 	if (item == NULL)
 		return false;
-	if (options->failover == FAILOVER_RR)
-		warm->request.first_endpoint = (warm->request.first_endpoint + 1) %
-					       options->connect.count;
 	item->warm = warm;
 	list_init(&item->user.link);
 	list_append(&warm->items, &item->link);
@@ -230,6 +238,10 @@ warm_take(struct warm *warm, struct dial_outcome *ret_outcome)
 			continue;
 		if (!is_alive(item)) {
 			drop(item, "the server has ended it");
+			continue;
+		}
+		if (!is_wanted(item)) {
+			drop(item, "another endpoint comes first");
 			continue;
 		}
 		*ret_outcome = item->outcome;

@@ -72,7 +72,7 @@ static const struct parse_case service_cases[] = {
 	{"plain", "yes", KIND_BOOL, AT(plain), true, "1", "yes or no"},
 	{"accept", "127.0.0.1:6379", KIND_ADDRESSES, AT(accept), 0, "a:0", "between 1 and 65535"},
 	{"connect", "cache.example.com:6379", KIND_ADDRESSES, AT(connect), 0, "a.b", "HOST:PORT"},
-	{"failover", "rr", KIND_INT, AT(failover), FAILOVER_RR, "random", "prio or rr"},
+	{"failover", "rr", KIND_INT, AT(failover), FAILOVER_RR, "random", "prio, rr or least"},
 	{"role", "replica", KIND_INT, AT(role), ROLE_REPLICA, "master", "primary, replica or any"},
 	{"dnsWatch", "0", KIND_INT, AT(dns_watch_s), 0, "5s", "whole number"},
 	{"fallback", "other", KIND_TEXT, AT(fallback), 0, "", "empty"},
