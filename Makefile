@@ -119,6 +119,7 @@ SOURCES := \
 	src/ssh/channel.c \
 	src/ssh/child.c \
 	src/ssh/credentials.c \
+	src/ssh/explain.c \
 	src/ssh/host_check.c \
 	src/ssh/host_key.c \
 	src/ssh/key_cipher.c \

@@ -13,8 +13,8 @@
 
 struct bastion;
 
-/* `greeting` is what the server sent first, and `first_line` its first line. Fills `err`. */
+/* `greeting` is what the server sent first, and `version` its version, escaped. Fills `err`. */
 void no_common_explain(const struct bastion *bastion, LIBSSH2_SESSION *ssh,
-		       struct wire_span greeting, const char *first_line, struct err *err);
+		       struct wire_span greeting, const char *version, struct err *err);
 
 #endif

@@ -4,10 +4,16 @@
 #include "ssh/wire.h"
 
 /*
- * What a server can do: the algorithms in its first message (SSH_MSG_KEXINIT, RFC 4253, 7.1), which
- * comes in the clear. libssh2 keeps them to itself, and without them nobody can say why a key
+ * What a server says of itself: its version, and the algorithms in its first message
+ * (SSH_MSG_KEXINIT, RFC 4253, 7.1), which come in the clear. libssh2 keeps them to itself, and without them nobody can say why a key
  * exchange failed, or which other host keys a server has.
  */
+
+/* Finds the server's version in the same bytes, a line that begins with "SSH-" and may not be all
+ * there yet; its end is left out. False: there is none so far, and the span has the first line that
+ * came instead, empty if nothing did. The span borrows them. */
+bool server_offer_find_version(const void *bytes, size_t length,
+			       struct wire_span *ret) ATTR_MUST_CHECK;
 
 enum server_offer_list { /* in the order of the message */
 			 SERVER_OFFER_KEY_EXCHANGE,

@@ -68,7 +68,6 @@ struct ssh_session {
 	uint64_t received_us;   /* when something came last */
 	uint64_t probed_us;     /* when a sign of life was asked for last */
 	int unanswered;         /* such questions in a row */
-	char first_line[80];    /* what arrived first, escaped, in case it is not SSH */
 	struct buffer greeting; /* the first of what arrived, until the host key is accepted */
 
 	struct event timer;    /* of the present state, later for keepalives */
@@ -107,6 +106,22 @@ void ssh_session_drop_channel(struct ssh_session *session, LIBSSH2_CHANNEL *chan
 /* A channel's stream is gone, and is counted no more: the last one takes a closed session's
  * memory with it. */
 void ssh_session_release_channel(struct ssh_session *session, LIBSSH2_CHANNEL *channel);
+
+/* explain.c: fills `why` */
+
+/* What the server sent until its host key was accepted; borrowed. */
+struct wire_span ssh_session_greeting(const struct ssh_session *session);
+
+bool ssh_session_has_version(const struct ssh_session *session);
+
+/* The stream below has ended, and `why` says how: adds in what. */
+void ssh_explain_lower_end(struct ssh_session *session);
+
+/* libssh2 has just given up the handshake with this error. */
+void ssh_explain_failed_greeting(struct ssh_session *session, int result);
+
+/* The state has taken too long. */
+void ssh_explain_timeout(struct ssh_session *session);
 
 /* channel.c */
 

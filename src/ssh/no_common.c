@@ -56,7 +56,7 @@ is_missing(LIBSSH2_SESSION *ssh, int method, struct wire_span theirs, char *ours
 }
 
 static bool
-explain_kind(LIBSSH2_SESSION *ssh, struct wire_span greeting, const char *first_line,
+explain_kind(LIBSSH2_SESSION *ssh, struct wire_span greeting, const char *version,
 	     struct err *err)
 {
 	char ours[LIST_SIZE];
@@ -70,7 +70,7 @@ explain_kind(LIBSSH2_SESSION *ssh, struct wire_span greeting, const char *first_
 		(void)err_set(err,
 			      "no common algorithm: '%s' offers no %s that libssh2 %s has; it "
 			      "offers %s; libssh2 has %s",
-			      first_line, kinds[i].what, LIBSSH2_VERSION, show(list, theirs), ours);
+			      version, kinds[i].what, LIBSSH2_VERSION, show(list, theirs), ours);
 		return true;
 	}
 	return false;
@@ -78,20 +78,20 @@ explain_kind(LIBSSH2_SESSION *ssh, struct wire_span greeting, const char *first_
 
 void
 no_common_explain(const struct bastion *bastion, LIBSSH2_SESSION *ssh, struct wire_span greeting,
-		  const char *first_line, struct err *err)
+		  const char *version, struct err *err)
 {
 	struct wire_span keys;
 	char theirs[LIST_SIZE];
 	char known[LIST_SIZE];
 
-	if (explain_kind(ssh, greeting, first_line, err))
+	if (explain_kind(ssh, greeting, version, err))
 		;
 	else if (host_check_knows_rsa_only(bastion))
 		(void)err_set(err,
 			      "no common algorithm: only an RSA key of '%s' is known, and this "
 			      "libssh2 (%s) takes RSA host keys with SHA-1 only, which '%s' does "
 			      "not offer; add its ed25519 key: ssh-keyscan -t ed25519 -p %d %s",
-			      host_check_name(bastion), LIBSSH2_VERSION, first_line,
+			      host_check_name(bastion), LIBSSH2_VERSION, version,
 			      bastion->options.port, bastion->options.host);
 	else if (server_offer_find(greeting.bytes, greeting.length, SERVER_OFFER_HOST_KEY, &keys))
 		(void)err_set(
@@ -99,11 +99,11 @@ no_common_explain(const struct bastion *bastion, LIBSSH2_SESSION *ssh, struct wi
 			"no common algorithm: '%s' has host keys for %s only, and those known "
 			"for '%s' are %s; compare the new one's fingerprint, then add it: "
 			"ssh-keyscan -p %d %s",
-			first_line, show(keys, theirs), host_check_name(bastion),
+			version, show(keys, theirs), host_check_name(bastion),
 			host_check_list_known(bastion, known, sizeof known), bastion->options.port,
 			bastion->options.host);
 	else
 		(void)err_set(err, "no common algorithm, or a broken key exchange, with '%s'",
-			      first_line);
+			      version);
 	(void)err_mark(err, ERR_SSH_PROTOCOL);
 }

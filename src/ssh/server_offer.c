@@ -4,25 +4,53 @@
 
 enum { MESSAGE_KEXINIT = 20, COOKIE_LENGTH = 16 };
 
+static const char version_start[] = "SSH-";
+
+/* Takes a line with its end off the front. */
+static bool
+read_line(struct wire_span *span, struct wire_span *ret)
+{
+	const unsigned char *end = span->length > 0 ? memchr(span->bytes, '\n', span->length)
+						    : NULL;
+
+	return end != NULL && wire_read_bytes(span, (size_t)(end - span->bytes) + 1, ret);
+}
+
 /* Passes over the lines that a server may send first, and its version. */
 static bool
-skip_version(struct wire_span *span)
+read_version(struct wire_span *span, struct wire_span *ret)
 {
-	static const char version[] = "SSH-";
-
-	while (span->length > 0) {
-		const unsigned char *end = memchr(span->bytes, '\n', span->length);
-		if (end == NULL)
-			return false;
-		size_t line = (size_t)(end - span->bytes) + 1;
-		bool is_version = line >= strlen(version) &&
-				  memcmp(span->bytes, version, strlen(version)) == 0;
-		span->bytes += line;
-		span->length -= line;
-		if (is_version)
+	while (read_line(span, ret)) {
+		if (ret->length > strlen(version_start) &&
+		    memcmp(ret->bytes, version_start, strlen(version_start)) == 0)
 			return true;
 	}
 	return false;
+}
+
+static void
+strip_end(struct wire_span *line)
+{
+	while (line->length > 0 &&
+	       (line->bytes[line->length - 1] == '\n' || line->bytes[line->length - 1] == '\r'))
+		line->length--;
+}
+
+bool
+server_offer_find_version(const void *bytes, size_t length, struct wire_span *ret)
+{
+	struct wire_span said = {.bytes = bytes, .length = length};
+	struct wire_span rest = said;
+	bool is_version = read_version(&rest, ret);
+
+	/* What came instead may be a line that has only begun. */
+	if (!is_version && !read_line(&said, ret))
+		*ret = said;
+	strip_end(ret);
+	return is_version || (ret->length > 0 && memcmp(ret->bytes, version_start,
+							ret->length < strlen(version_start)
+								? ret->length
+								: strlen(version_start)) == 0);
 }
 
 bool
@@ -35,7 +63,7 @@ server_offer_find(const void *bytes, size_t length, enum server_offer_list which
 	uint32_t packet_length = 0;
 
 	/* The packet is the length of padding (1 byte), the message, and the padding. */
-	if (!skip_version(&rest) || !wire_read_u32(&rest, &packet_length) ||
+	if (!read_version(&rest, &skipped) || !wire_read_u32(&rest, &packet_length) ||
 	    !wire_read_bytes(&rest, packet_length, &message) ||
 	    !wire_read_bytes(&message, 1, &skipped) || skipped.bytes[0] > message.length)
 		return false;

@@ -4,7 +4,6 @@
 #include "config/bastion.h"
 #include "ssh/host_check.h"
 #include "ssh/login_memory.h"
-#include "ssh/no_common.h"
 #include "ssh/session_internal.h"
 
 #include <assert.h>
@@ -88,67 +87,6 @@ end(struct ssh_session *session, bool is_refused)
 		on_lost(session->arg, &session->why);
 }
 
-/* What libssh2 says of its last failure; its text is sticky, so only right after one. */
-static void
-set_library_error(struct ssh_session *session, const char *doing, int result)
-{
-	char *text = NULL;
-
-	(void)libssh2_session_last_error(session->ssh, &text, NULL, 0);
-	(void)err_set(&session->why, "%s: %s (libssh2 error %d)", doing,
-		      text != NULL && text[0] != '\0' ? text : "no reason given", result);
-}
-
-static bool
-is_no_ssh(const struct ssh_session *session)
-{
-	return session->first_line[0] != '\0' && strncmp(session->first_line, "SSH-", 4) != 0;
-}
-
-static void
-explain_no_ssh(struct ssh_session *session)
-{
-	(void)err_set(&session->why,
-		      "what answers is no SSH server: it said '%s'; is the port right?",
-		      session->first_line);
-	(void)err_mark(&session->why, ERR_SSH_PROTOCOL);
-}
-
-/* The stream below has ended: says in what. */
-static void
-explain_lower_end(struct ssh_session *session)
-{
-	if (session->state == SSH_SESSION_GREETING && is_no_ssh(session))
-		explain_no_ssh(session);
-	else if (session->state == SSH_SESSION_GREETING)
-		(void)err_wrap(&session->why, "during the SSH handshake");
-	else if (session->state == SSH_SESSION_LOGIN)
-		(void)err_wrap(&session->why, "during the login");
-}
-
-static struct wire_span
-greeting_of(const struct ssh_session *session)
-{
-	return (struct wire_span){
-		.bytes = buffer_head(&session->greeting),
-		.length = buffer_length(&session->greeting),
-	};
-}
-
-static void
-explain_failed_greeting(struct ssh_session *session, int result)
-{
-	session->request.memory->seen_host_keys = 0;
-	if (is_no_ssh(session))
-		explain_no_ssh(session);
-	else if (result == LIBSSH2_ERROR_KEX_FAILURE ||
-		 result == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
-		no_common_explain(session->request.bastion, session->ssh, greeting_of(session),
-				  session->first_line, &session->why);
-	else
-		set_library_error(session, "the SSH handshake failed", result);
-}
-
 /* The key is not the pinned one, but the server may have that too: the next session asks for keys
  * of other types, until all were seen. */
 static void
@@ -157,7 +95,7 @@ look_for_other_keys(struct ssh_session *session)
 	unsigned *seen = &session->request.memory->seen_host_keys;
 
 	session->asks_again = host_check_has_more(session->request.bastion, session->ssh,
-						  greeting_of(session), seen);
+						  ssh_session_greeting(session), seen);
 	if (!session->asks_again)
 		*seen = 0;
 }
@@ -189,15 +127,16 @@ start_login(struct ssh_session *session)
 static void
 step_greeting(struct ssh_session *session)
 {
-	bool had_banner = libssh2_session_banner_get(session->ssh) != NULL;
+	bool had_version = ssh_session_has_version(session);
 	int result = libssh2_session_handshake(session->ssh, session->unused_fd);
 
 	if (result == 0) {
 		start_login(session);
 	} else if (result != LIBSSH2_ERROR_EAGAIN) {
-		explain_failed_greeting(session, result);
+		session->request.memory->seen_host_keys = 0;
+		ssh_explain_failed_greeting(session, result);
 		end(session, false);
-	} else if (!had_banner && libssh2_session_banner_get(session->ssh) != NULL) {
+	} else if (!had_version && ssh_session_has_version(session)) {
 		arm_timer(session, options_of(session)->timeout_key_exchange_s);
 	}
 }
@@ -315,7 +254,7 @@ run_turn(struct ssh_session *session)
 	bool was_full = ssh_transport_is_full(session);
 	ssh_transport_flush(session);
 	if (session->has_lower_ended) {
-		explain_lower_end(session);
+		ssh_explain_lower_end(session);
 		end(session, false);
 		return;
 	}
@@ -370,38 +309,18 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 
 	switch (session->state) {
 	case SSH_SESSION_GREETING:
-		if (libssh2_session_banner_get(session->ssh) == NULL)
-			(void)err_set(&session->why,
-				      "nothing that looks like SSH came within %d s "
-				      "(TIMEOUTbanner); is the port right?",
-				      options_of(session)->timeout_banner_s);
-		else
-			(void)err_set(&session->why,
-				      "the key exchange took more than %d s (TIMEOUTkex)",
-				      options_of(session)->timeout_key_exchange_s);
-		(void)err_mark(&session->why, ERR_TIMEOUT);
-		break;
 	case SSH_SESSION_LOGIN:
-		(void)err_set(&session->why, "the login took more than %d s (TIMEOUTlogin)",
-			      options_of(session)->timeout_login_s);
-		(void)err_mark(&session->why, ERR_TIMEOUT);
 		break;
 	case SSH_SESSION_READY:
-		if (!has_died(session)) {
-			ssh_open_probe(session);
-			arm_timer_ms(session, options_of(session)->alive_interval_ms);
-			return;
-		}
-		(void)err_set(&session->why,
-			      "the bastion gave no sign of life for %d times %g s (aliveCount, "
-			      "aliveInterval)",
-			      options_of(session)->alive_count,
-			      options_of(session)->alive_interval_ms / 1000.0);
-		(void)err_mark(&session->why, ERR_TIMEOUT);
-		break;
+		if (has_died(session))
+			break;
+		ssh_open_probe(session);
+		arm_timer_ms(session, options_of(session)->alive_interval_ms);
+		return;
 	case SSH_SESSION_ENDED:
 		return;
 	}
+	ssh_explain_timeout(session);
 	end(session, false);
 }
 

@@ -73,20 +73,6 @@ ssh_transport_attach(struct ssh_session *session)
 					   (void *)(uintptr_t)on_send);
 }
 
-static void
-keep_first_line(struct ssh_session *session, const char *bytes, size_t length)
-{
-	char line[sizeof session->first_line];
-
-	if (session->first_line[0] != '\0')
-		return;
-	length = length < sizeof line - 1 ? length : sizeof line - 1;
-	memcpy(line, bytes, length);
-	line[length] = '\0';
-	line[strcspn(line, "\r\n")] = '\0';
-	(void)text_escape(session->first_line, sizeof session->first_line, line);
-}
-
 /* For what libssh2 does not tell about it. */
 static bool
 keep_greeting(struct ssh_session *session, const char *bytes, size_t length)
@@ -115,11 +101,9 @@ read_once(struct ssh_session *session)
 
 	switch (stream_read(session->lower, bytes, sizeof bytes, &count, &session->why)) {
 	case STREAM_OK:
-		if (session->state == SSH_SESSION_GREETING) {
-			keep_first_line(session, (const char *)bytes, count);
-			if (!keep_greeting(session, (const char *)bytes, count))
-				return end_below(session, "out of memory");
-		}
+		if (session->state == SSH_SESSION_GREETING &&
+		    !keep_greeting(session, (const char *)bytes, count))
+			return end_below(session, "out of memory");
 		return buffer_append(&session->in, bytes, count) ||
 		       end_below(session, "out of memory");
 	case STREAM_AGAIN:

@@ -110,6 +110,71 @@ test_damage_is_survived(void **state)
 }
 
 static void
+expect_version(const char *said, const char *expected, bool is_ssh)
+{
+	struct wire_span found;
+
+	assert_int_equal(server_offer_find_version(said, strlen(said), &found), is_ssh);
+	assert_true(wire_span_is(&found, expected));
+}
+
+static void
+test_version_is_found(void **state)
+{
+	(void)state;
+	expect_version("SSH-2.0-x\r\n", "SSH-2.0-x", true);
+	expect_version("SSH-2.0-x\n\0\0\0\x14", "SSH-2.0-x", true);
+	expect_version("welcome\r\nto SSH-2.0\r\nSSH-2.0-x\r\nSSH-2.0-y\r\n", "SSH-2.0-x", true);
+	expect_version("", "", false);
+	expect_version("\r\nmore\r\n", "", false);
+	expect_version("HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/1.1 400 Bad Request", false);
+	expect_version("welcome\r\nto SSH-2.0\r\n", "welcome", false);
+	expect_version("SSH\r\n", "SSH", true);
+}
+
+/* However much has come: what is there so far is never taken for another protocol. */
+static void
+test_version_may_come_byte_by_byte(void **state)
+{
+	static const char said[] = "SSH-2.0-OpenSSH_9.2p1\r\n";
+	struct wire_span found;
+
+	(void)state;
+	for (size_t length = 1; length < sizeof said; length++) {
+		size_t shown = length < sizeof said - 3 ? length : sizeof said - 3;
+		assert_true(server_offer_find_version(said, length, &found));
+		assert_int_equal(found.length, shown);
+		assert_memory_equal(found.bytes, said, shown);
+	}
+}
+
+/* Fed in pieces of every length, a greeting is found when its last piece is there. */
+static void
+test_pieces_do_not_matter(void **state)
+{
+	struct buffer greeting;
+	struct wire_span found;
+
+	(void)state;
+	make_greeting(&greeting, "welcome\r\n");
+	size_t whole = buffer_length(&greeting);
+	for (size_t piece = 1; piece <= whole; piece++) {
+		struct buffer arrived;
+		buffer_init(&arrived);
+		for (size_t at = 0; at < whole; at += piece) {
+			size_t count = piece < whole - at ? piece : whole - at;
+			assert_false(server_offer_find(buffer_head(&arrived),
+						       buffer_length(&arrived), SERVER_OFFER_MAC,
+						       &found));
+			assert_true(buffer_append(&arrived, buffer_head(&greeting) + at, count));
+		}
+		expect_lists(&arrived, buffer_length(&arrived));
+		buffer_done(&arrived);
+	}
+	buffer_done(&greeting);
+}
+
+static void
 test_other_first_messages_are_refused(void **state)
 {
 	static const char other[] = "SSH-2.0-x\r\n\0\0\0\x0c\x0a\1xxxxxxxxxx";
@@ -144,6 +209,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lists_are_found),
 		cmocka_unit_test(test_nothing_is_found_while_something_is_missing),
+		cmocka_unit_test(test_pieces_do_not_matter),
+		cmocka_unit_test(test_version_is_found),
+		cmocka_unit_test(test_version_may_come_byte_by_byte),
 		cmocka_unit_test(test_damage_is_survived),
 		cmocka_unit_test(test_other_first_messages_are_refused),
 		cmocka_unit_test(test_names_are_found_whole),

@@ -1,0 +1,124 @@
+#include "ssh/session_internal.h"
+
+#include "base/text.h"
+#include "config/bastion.h"
+#include "ssh/login_memory.h"
+#include "ssh/no_common.h"
+#include "ssh/server_offer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Why a session ended: what libssh2, a timer or the stream below know, in words that help. */
+
+enum { SAID_SIZE = 80 }; /* what is shown of a server's words */
+
+struct wire_span
+ssh_session_greeting(const struct ssh_session *session)
+{
+	return (struct wire_span){
+		.bytes = buffer_head(&session->greeting),
+		.length = buffer_length(&session->greeting),
+	};
+}
+
+/* libssh2 shows each line that comes before the version as if it were one. */
+bool
+ssh_session_has_version(const struct ssh_session *session)
+{
+	const char *line = libssh2_session_banner_get(session->ssh);
+
+	return line != NULL && strncmp(line, "SSH-", 4) == 0;
+}
+
+/* The server's version, or what it said instead; escaped. False: it said something else. */
+static bool
+show_version(const struct ssh_session *session, char *out, size_t size)
+{
+	struct wire_span greeting = ssh_session_greeting(session);
+	struct wire_span line;
+	char text[SAID_SIZE];
+	bool is_ssh = server_offer_find_version(greeting.bytes, greeting.length, &line);
+
+	(void)snprintf(text, sizeof text, "%.*s",
+		       (int)(line.length < sizeof text ? line.length : sizeof text - 1),
+		       (const char *)line.bytes);
+	(void)text_escape(out, size, text);
+	return is_ssh || greeting.length == 0;
+}
+
+static bool
+is_explained_as_no_ssh(struct ssh_session *session)
+{
+	char said[SAID_SIZE];
+
+	if (show_version(session, said, sizeof said))
+		return false;
+	(void)err_set(&session->why,
+		      "what answers is no SSH server: it said '%s'; is the port right?", said);
+	(void)err_mark(&session->why, ERR_SSH_PROTOCOL);
+	return true;
+}
+
+void
+ssh_explain_lower_end(struct ssh_session *session)
+{
+	if (session->state == SSH_SESSION_LOGIN)
+		(void)err_wrap(&session->why, "during the login");
+	else if (session->state == SSH_SESSION_GREETING && !is_explained_as_no_ssh(session))
+		(void)err_wrap(&session->why, "during the SSH handshake");
+}
+
+void
+ssh_explain_failed_greeting(struct ssh_session *session, int result)
+{
+	char version[SAID_SIZE];
+	char *text = NULL;
+
+	/* Its text is sticky, so it is good right after a failure only. */
+	(void)libssh2_session_last_error(session->ssh, &text, NULL, 0);
+	if (is_explained_as_no_ssh(session))
+		return;
+	(void)show_version(session, version, sizeof version);
+	if (result == LIBSSH2_ERROR_KEX_FAILURE || result == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
+		no_common_explain(session->request.bastion, session->ssh,
+				  ssh_session_greeting(session), version, &session->why);
+	else
+		(void)err_set(&session->why, "the SSH handshake failed: %s (libssh2 error %d)",
+			      text != NULL && text[0] != '\0' ? text : "no reason given", result);
+}
+
+/* What a server says that is none may tell which one it is. */
+static void
+explain_missing_version(struct ssh_session *session, int timeout_s)
+{
+	char said[SAID_SIZE];
+	bool said_other = !show_version(session, said, sizeof said);
+
+	(void)err_set(&session->why,
+		      "nothing that looks like SSH came within %d s (TIMEOUTbanner)%s%s%s; is the "
+		      "port right?",
+		      timeout_s, said_other ? ", but '" : "", said_other ? said : "",
+		      said_other ? "'" : "");
+}
+
+void
+ssh_explain_timeout(struct ssh_session *session)
+{
+	const struct bastion_options *options = &session->request.bastion->options;
+
+	if (session->state == SSH_SESSION_READY)
+		(void)err_set(&session->why,
+			      "the bastion gave no sign of life for %d times %g s (aliveCount, "
+			      "aliveInterval)",
+			      options->alive_count, options->alive_interval_ms / 1000.0);
+	else if (session->state == SSH_SESSION_LOGIN)
+		(void)err_set(&session->why, "the login took more than %d s (TIMEOUTlogin)",
+			      options->timeout_login_s);
+	else if (ssh_session_has_version(session))
+		(void)err_set(&session->why, "the key exchange took more than %d s (TIMEOUTkex)",
+			      options->timeout_key_exchange_s);
+	else
+		explain_missing_version(session, options->timeout_banner_s);
+	(void)err_mark(&session->why, ERR_TIMEOUT);
+}
