@@ -273,12 +273,14 @@ $(LIBRARY): $(OBJECTS)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-# Everything depends on the flags, so that changing one rebuilds what it must.
+# Everything depends on the flags, so that changing one rebuilds what it must: not -Werror, which
+# changes no object. FORCE is phony, because files in between (see .SECONDARY) may be missing.
+FLAGS_USED := $(filter-out -Werror,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OBJECTS))
 $(BUILD)/flags: FORCE
 	@mkdir -p $(BUILD)
-	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OBJECTS))' \
-		| cmp -s - $@ || printf '%s\n' \
-		'$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OBJECTS))' > $@
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_USED))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+.PHONY: FORCE
 FORCE:
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
