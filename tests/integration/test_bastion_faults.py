@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness.daemon import Service, binary_path
+from harness.daemon import Service, binary_path, repetitions
 from harness.peers import (
     Conversation,
     FullBacklog,
@@ -555,9 +555,9 @@ def test_small_window_carries_large_values(tunnel, through, sshd):
 
 
 def test_rekeying_under_load_changes_no_byte(tunnel, through, make_sshd):
-    server = make_sshd(RekeyLimit="4M", LogLevel="DEBUG1")
+    server = make_sshd(RekeyLimit="1M", LogLevel="DEBUG1")
     daemon = tunnel(through(server))
-    round_trip(daemon, 64 << 20)
+    round_trip(daemon, 24 << 20)
     assert server.log().count("rekeying") > 20
     assert logins_of(server) == 1
 
@@ -689,16 +689,16 @@ def churn(daemon, clients: int, turns: int) -> None:
 def test_100_clients_opening_and_closing_are_all_served(tunnel, through, sshd):
     daemon = tunnel(through(sshd), globals={"debug": 5})
     expect_ping(daemon)
-    churn(daemon, 100, 8)
+    churn(daemon, 100, repetitions(8))
     expect_ping(daemon)
 
 
 def test_thousands_of_connections_leave_nothing_behind(tunnel, through, sshd):
     daemon = tunnel(through(sshd), globals={"debug": 4, "workers": 1})
-    churn(daemon, 20, 25)
+    churn(daemon, 20, repetitions(25))
     before = settled_descriptor_count(daemon.pid)
     memory = resident_kib(daemon.pid)
-    churn(daemon, 20, 75)
+    churn(daemon, 20, repetitions(75))
     wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")
     if not is_sanitised(binary_path()):
         growth = resident_kib(daemon.pid) - memory

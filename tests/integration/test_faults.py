@@ -38,10 +38,10 @@ HELLO = b"hello\r\n"
 def tunnel_to(launch, certificates, to_redis):
     """A daemon with a service `tls` to the peer, and `redis` beside it, which must not suffer."""
 
-    def start(peer, **options):
+    def start(peer, globals=None, **options):
         authority = None if options.get("plain") == "yes" else certificates.ca_file
         service = Service("tls", **{"connect": peer.address, "CAfile": authority, **options})
-        return launch(service, to_redis("redis"))
+        return launch(service, to_redis("redis"), globals=globals)
 
     return start
 
@@ -386,7 +386,8 @@ def test_stop_during_a_transfer_is_clean(tunnel_to, serve, certificates):
         while True:
             talk.socket.sendall(bytes(1 << 16))
 
-    daemon = tunnel_to(serve(flood, tls=good_tls(certificates)))
+    peer = serve(flood, tls=good_tls(certificates))
+    daemon = tunnel_to(peer, globals={"TIMEOUTdrain": 1})
     with daemon.connect("tls") as client:
         client.read(1 << 20)
         daemon.stop()

@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from harness.daemon import Service, binary_path
+from harness.daemon import Service, binary_path, repetitions
 from harness.process import (
     cpu_seconds,
     descriptor_count,
@@ -80,10 +80,10 @@ def test_2000_connections_leave_no_descriptors_and_no_memory(launch, to_redis):
             with daemon.connect() as client:
                 client.ping()
 
-    ping_and_leave(400)
+    ping_and_leave(repetitions(400))
     wait_for(lambda: descriptor_count(daemon.pid) < 40, "the warm-up's descriptors are closed")
     descriptors, memory = descriptor_count(daemon.pid), resident_kib(daemon.pid)
-    ping_and_leave(1600)
+    ping_and_leave(repetitions(1600))
     wait_for(
         lambda: descriptor_count(daemon.pid) <= descriptors, "the descriptors are closed"
     )

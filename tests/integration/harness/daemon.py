@@ -39,6 +39,12 @@ def is_stand_in() -> bool:
     return Path(binary_path()).name.startswith("stunnel")
 
 
+def repetitions(count: int) -> int:
+    """How often to do what should leave nothing behind. A sanitizer needs no crowd to see a leak,
+    and memory is not measured there: a quarter will do."""
+    return count // 4 if is_sanitised(binary_path()) else count
+
+
 def clean_environment() -> dict[str, str]:
     """Our environment without what changes the daemon's behaviour."""
     unwanted = {"SSL_CERT_FILE", "SSL_CERT_DIR", "NOTIFY_SOCKET", "LISTEN_FDS", "OPENSSL_CONF"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from typing import Callable, TypeVar
@@ -11,6 +12,7 @@ T = TypeVar("T")
 POLL_S = 0.01
 
 
+@functools.cache
 def is_sanitised(binary: str) -> bool:
     """Whether the binary carries a sanitizer: it is slower, and its memory is not ours."""
     with open(binary, "rb") as file:
