@@ -239,6 +239,16 @@ check_known_hosts(const struct bastion *bastion, struct report *report)
 	}
 }
 
+static bool
+names_a_key(const struct bastion_options *options)
+{
+	for (size_t i = 0; i < options->identity_file.count; i++) {
+		if (options->identity_file.items[i].at.file != NULL)
+			return true;
+	}
+	return false;
+}
+
 struct ssh_credentials *
 ssh_credentials_load(const struct bastion *bastion, const struct ssh_credentials_help *help,
 		     struct report *report)
@@ -256,7 +266,8 @@ ssh_credentials_load(const struct bastion *bastion, const struct ssh_credentials
 			     report);
 	free_secret(passphrase);
 	check_known_hosts(bastion, report);
-	if (credentials->count == 0 && credentials->password == NULL &&
+	/* A file that was written and cannot be used has had its own line. */
+	if (credentials->count == 0 && credentials->password == NULL && !names_a_key(options) &&
 	    ssh_credentials_agent(credentials) == NULL)
 		report_add(report, REPORT_WARNING, bastion->at,
 			   "bastion '%.80s' has nothing to log in with: no key file, no agent "

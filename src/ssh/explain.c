@@ -47,13 +47,40 @@ show_version(const struct ssh_session *session, char *out, size_t size)
 	return is_ssh || greeting.length == 0;
 }
 
+/* What sshd says in plain words to those whom it does not greet. */
+static const struct {
+	const char *said;
+	const char *meaning;
+} farewells[] = {
+	{"Exceeded MaxStartups",
+	 "more logins are under way there than its MaxStartups allows; it is tried again"},
+	{"Not allowed at this time",
+	 "it shuts this address out for a while, for logins that failed (PerSourcePenalties)"},
+};
+
 static bool
-is_explained_as_no_ssh(struct ssh_session *session)
+is_explained_as_turned_away(struct ssh_session *session, const char *said)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(farewells); i++) {
+		if (strcmp(said, farewells[i].said) != 0)
+			continue;
+		(void)err_set(&session->why, "the bastion said '%s': %s", said,
+			      farewells[i].meaning);
+		(void)err_mark(&session->why, ERR_DISCONNECTED);
+		return true;
+	}
+	return false;
+}
+
+static bool
+is_explained_by_words(struct ssh_session *session)
 {
 	char said[SAID_SIZE];
 
 	if (show_version(session, said, sizeof said))
 		return false;
+	if (is_explained_as_turned_away(session, said))
+		return true;
 	(void)err_set(&session->why,
 		      "what answers is no SSH server: it said '%s'; is the port right?", said);
 	(void)err_mark(&session->why, ERR_SSH_PROTOCOL);
@@ -65,7 +92,7 @@ ssh_explain_lower_end(struct ssh_session *session)
 {
 	if (session->state == SSH_SESSION_LOGIN)
 		(void)err_wrap(&session->why, "during the login");
-	else if (session->state == SSH_SESSION_GREETING && !is_explained_as_no_ssh(session))
+	else if (session->state == SSH_SESSION_GREETING && !is_explained_by_words(session))
 		(void)err_wrap(&session->why, "during the SSH handshake");
 }
 
@@ -77,7 +104,7 @@ ssh_explain_failed_greeting(struct ssh_session *session, int result)
 
 	/* Its text is sticky, so it is good right after a failure only. */
 	(void)libssh2_session_last_error(session->ssh, &text, NULL, 0);
-	if (is_explained_as_no_ssh(session))
+	if (is_explained_by_words(session))
 		return;
 	(void)show_version(session, version, sizeof version);
 	if (result == LIBSSH2_ERROR_KEX_FAILURE || result == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)

@@ -143,6 +143,27 @@ accept_new(const struct bastion *bastion, struct host_key key, const char *finge
 	return true;
 }
 
+/* ssh-keyscan can only ask a server that it reaches by itself, and by the name that is looked up. */
+static bool
+refuse_unknown(const struct bastion *bastion, const char *algorithm, const char *fingerprint,
+	       struct err *err)
+{
+	const struct bastion_options *options = &bastion->options;
+	const char *name = looked_up_name(bastion);
+
+	if (options->known_hosts.count == 0 || bastion->via != NULL ||
+	    options->proxy_command != NULL || options->host_key_alias != NULL)
+		return err_set(err,
+			       "the host key of '%s', %s %s, is unknown; compare the fingerprint, "
+			       "then write hostKey = %s, or hostKeyCheck = accept-new",
+			       name, algorithm, fingerprint, fingerprint);
+	return err_set(err,
+		       "the host key of '%s', %s %s, is unknown; compare the fingerprint, then "
+		       "run: ssh-keyscan -p %d %s >>%s (or write hostKey = %s)",
+		       name, algorithm, fingerprint, options->port, name,
+		       options->known_hosts.items[0].text, fingerprint);
+}
+
 static bool
 refuse(const struct bastion *bastion, const struct host_key_finding *finding, const char *algorithm,
        const char *fingerprint, struct err *err)
@@ -174,11 +195,7 @@ refuse(const struct bastion *bastion, const struct host_key_finding *finding, co
 	case HOST_KEY_KNOWN:
 		break;
 	}
-	return err_set(
-		err,
-		"the host key of '%s', %s %s, is unknown; compare the fingerprint, then add "
-		"the key (ssh-keyscan -p %d %s) to a knownHosts file, or pin it with hostKey",
-		name, algorithm, fingerprint, bastion->options.port, name);
+	return refuse_unknown(bastion, algorithm, fingerprint, err);
 }
 
 /* As ssh does: a key that is known for the name without a port is good for any port, while a

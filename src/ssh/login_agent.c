@@ -179,7 +179,10 @@ login_try_agent(struct ssh_login *login, struct err *err)
 	}
 	const struct agent_identity *identity = &login->identities[login->index];
 	if (login->blob == NULL) {
-		login_note_tried(login, "the agent's", identity->comment);
+		if (is_rsa(identity) && login->rsa != login_first_rsa(login))
+			login_note_tried(login, "the same", "with SHA-1");
+		else
+			login_note_tried(login, "the agent's", identity->comment);
 		login->blob = agent_blob(login, identity, &login->blob_length);
 		if (login->blob == NULL) {
 			(void)err_set(err, "out of memory");

@@ -22,6 +22,17 @@ sign_by_file(LIBSSH2_SESSION *ssh ATTR_UNUSED, unsigned char **ret_signature, si
 	return -1;
 }
 
+static void
+note_tried(struct ssh_login *login, const struct ssh_identity *identity, bool is_certificate)
+{
+	if (is_certificate)
+		login_note_tried(login, "the certificate of", identity->path);
+	else if (private_key_is_rsa(identity->key) && login->rsa != login_first_rsa(login))
+		login_note_tried(login, "the same", "with SHA-1");
+	else
+		login_note_tried(login, private_key_algorithm(identity->key), identity->path);
+}
+
 enum stream_result
 login_try_file(struct ssh_login *login, struct err *err)
 {
@@ -36,7 +47,7 @@ login_try_file(struct ssh_login *login, struct err *err)
 	bool is_certificate = private_key_has_certificate(identity->key) &&
 			      !login->is_certificate_refused;
 	if (login->blob == NULL) {
-		login_note_tried(login, private_key_algorithm(identity->key), identity->path);
+		note_tried(login, identity, is_certificate);
 		login->blob = is_certificate ? private_key_certificate_blob(identity->key,
 									    &login->blob_length)
 					     : private_key_public_blob(identity->key, login->rsa,

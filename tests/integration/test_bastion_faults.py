@@ -224,8 +224,14 @@ def test_too_many_unfinished_logins_are_named_and_got_over(tunnel, through, make
     with socket.create_connection((server.host, server.port), 10) as occupant:
         assert occupant.recv(4) == b"SSH-"
         line = expect_refusal(daemon)
-        assert "MaxStartups" in line, line
+        assert "said 'Exceeded MaxStartups': more logins are under way" in line, line
     wait_for(lambda: comes_through(daemon), "the next client gets through")
+
+
+def test_address_that_is_shut_out_for_a_while_is_told_why(tunnel, through, sshd, serve):
+    """As OpenSSH 9.8 and later do after logins that failed."""
+    peer = serve(send_then_close(b"Not allowed at this time\r\n"))
+    expect_refusal(tunnel(through(sshd, port=peer.port)), "shuts this address out for a while")
 
 
 def test_sessions_that_the_server_turns_away_do_no_harm(tunnel, through, make_sshd):

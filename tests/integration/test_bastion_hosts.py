@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -99,9 +100,13 @@ def test_several_files_are_read(check, sshd, tmp_path):
     expect_ping(check("", knownHosts=[tmp_path / "known_hosts", second]))
 
 
-def test_unknown_key_is_refused_with_its_fingerprint(check, sshd):
+def test_unknown_key_is_refused_with_its_fingerprint(check, tunnel, through, sshd, tmp_path):
     line = expect_refusal(check(""), "unknown", "ssh-keyscan", "hostKey")
     assert any(pair.fingerprint in line for pair in sshd.host_keys.values())
+    # What the message says to run is all that is missing.
+    command = re.search(r"run: (ssh-keyscan [^>]+>>\S+)", line).group(1)
+    subprocess.run(command, shell=True, check=True, stderr=subprocess.DEVNULL)
+    expect_ping(tunnel(through(sshd, knownHosts=tmp_path / "known_hosts")))
 
 
 def test_missing_file_of_known_hosts_is_named(check, tmp_path):

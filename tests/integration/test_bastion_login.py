@@ -240,6 +240,15 @@ def test_refused_login_names_the_methods_and_the_keys(tunnel, through, sshd, ssh
     daemon = tunnel(through(sshd, identityFile=path, identityAgent=agent.path))
     line = expect_refusal(daemon, "was refused", "publickey", str(path), "stranger-key")
     assert "authorized_keys" in line
+    assert line.count(str(path)) == 1, line
+
+
+def test_rsa_key_that_is_refused_is_named_once(tunnel, through, make_sshd, ssh_keys):
+    server = make_sshd()
+    server.authorize(ssh_keys["ed25519"])
+    path = ssh_keys["rsa"].path
+    line = expect_refusal(tunnel(through(server, identityFile=path)), "the same with SHA-1")
+    assert line.count(str(path)) == 1, line
 
 
 def test_unknown_user_is_refused(tunnel, through, sshd):
@@ -266,9 +275,9 @@ def test_nothing_to_log_in_with_is_said_at_check_and_at_login(
 
 def test_missing_key_is_named(tmp_path, through, sshd):
     path = tmp_path / "nowhere.pem"
-    assert f"cannot open private key '{path}'" in failed_start(
-        tmp_path, through(sshd, identityFile=path)
-    )
+    said = failed_start(tmp_path, through(sshd, identityFile=path))
+    assert f"cannot open private key '{path}'" in said
+    assert "nothing to log in with" not in said
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
