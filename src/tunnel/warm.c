@@ -10,8 +10,16 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 
-/* After a failure; doubled with each further one. */
-enum { FIRST_PAUSE_S = 1, MAX_PAUSE_S = 32 };
+enum {
+	/* After a failure; doubled with each further one. */
+	FIRST_PAUSE_S = 1,
+	MAX_PAUSE_S = 32,
+
+	/* Between a client's taking one and the handshake that replaces it: the client's first
+	 * request and its reply go first. A handshake takes this worker about half a millisecond
+	 * (measured by bench/), a round trip in one network rarely more than a few. */
+	REFILL_DELAY_MS = 10,
+};
 
 enum item_state {
 	ITEM_DIALLING,
@@ -75,6 +83,18 @@ take_turn(struct warm *warm)
 		.tv_usec = random * 1000,
 	};
 	(void)event_add(&warm->turn, &pause);
+}
+
+/* One was taken. While others are ready there is time. */
+static void
+refill_soon(struct warm *warm)
+{
+	const struct timeval delay = {.tv_usec = REFILL_DELAY_MS * 1000};
+
+	if (warm_count(warm) == 0)
+		event_active(&warm->turn, EV_TIMEOUT, 0);
+	else if (!event_pending(&warm->turn, EV_TIMEOUT, NULL))
+		(void)event_add(&warm->turn, &delay);
 }
 
 static void
@@ -250,7 +270,7 @@ warm_take(struct warm *warm, struct dial_outcome *ret_outcome)
 		item->outcome.stream = NULL;
 		watch_leave(&item->user);
 		set_state(item, ITEM_DEAD);
-		event_active(&warm->turn, EV_TIMEOUT, 0);
+		refill_soon(warm);
 		return true;
 	}
 	return false;
