@@ -105,6 +105,7 @@ SOURCES := \
 	src/control/redis_probe.c \
 	src/control/resources.c \
 	src/control/status.c \
+	src/control/status_where.c \
 	src/control/status_table.c \
 	src/control/survey.c \
 	src/control/upstream.c \
@@ -187,6 +188,7 @@ SOURCES := \
 	src/tunnel/unix_socket.c \
 	src/tunnel/warm.c \
 	src/tunnel/watch.c \
+	src/tunnel/whereabouts.c \
 	src/tunnel/worker.c \
 	src/arguments.c \
 	src/daemon.c \

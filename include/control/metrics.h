@@ -3,6 +3,7 @@
 
 #include "control/control.h"
 #include "control/resources.h"
+#include "control/survey.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +20,8 @@ bool metrics_wants_openmetrics(const char *accept);
 const char *metrics_type(bool is_openmetrics);
 
 /* Appends all of them. */
-void metrics_write(const struct control_facts *facts, const struct resources_used *used,
-		   int64_t started_ms, bool is_openmetrics, struct evbuffer *out);
+void metrics_write(const struct control_facts *facts, const struct survey_result *result,
+		   const struct resources_used *used, int64_t started_ms, bool is_openmetrics,
+		   struct evbuffer *out);
 
 #endif

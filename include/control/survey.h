@@ -55,6 +55,6 @@ struct survey *survey_start(struct surveyor *surveyor, survey_done_cb *on_done, 
 void survey_cancel(struct survey *survey); /* NULL is fine */
 
 /* What was found about the service of this name; NULL: nothing. */
-const struct health_view *survey_find(const struct survey_result *result, const char *name);
+const struct inquiry_service *survey_find(const struct survey_result *result, const char *name);
 
 #endif

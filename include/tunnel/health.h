@@ -41,9 +41,17 @@ struct health_step {
 	char error[ERR_TEXT_SIZE]; /* of the last failure */
 };
 
+/* A server that was left because it was the primary no longer. */
+struct health_move {
+	struct health_moment at;
+	char from[SOCKET_NAME_SIZE];
+	char to[SOCKET_NAME_SIZE]; /* where the next tunnel went; empty: there was none yet */
+};
+
 /* What can be copied to another thread. */
 struct health_view {
 	struct health_step steps[HEALTH_LAYER_COUNT];
+	struct health_move move;         /* the last one */
 	struct health_moment reached_at; /* what follows is from then */
 	char reached[SOCKET_NAME_SIZE];  /* the address, or the way, of the last connection */
 	struct health_moment secured_at;
@@ -76,6 +84,12 @@ struct health *health_book_get(struct health_book *book, struct stats *stats);
 /* What an observer would be told: that a layer went well, or not. */
 void health_pass(struct health *health, enum health_layer layer);
 void health_fail(struct health *health, enum health_layer layer, const struct err *err);
+
+/* Tunnels leave the server at `from`, and then the first one comes to another. Both are names for
+ * people. */
+void health_note_move(struct health *health, const char *from);
+bool health_expects_arrival(const struct health *health);
+void health_note_arrival(struct health *health, const char *to);
 
 /* A step to the bastion that the service goes through. */
 void health_observe_bastion(struct health *health, const struct step *step);

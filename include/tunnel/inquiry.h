@@ -4,6 +4,7 @@
 #include "tunnel/health.h"
 #include "tunnel/inbox.h"
 #include "tunnel/tunnel.h"
+#include "tunnel/whereabouts.h"
 
 #include <stddef.h>
 
@@ -19,6 +20,7 @@ struct inquiry;
 struct inquiry_service {
 	char *name; /* owned */
 	struct health_view view;
+	struct whereabouts where;
 };
 
 struct inquiry {

@@ -75,6 +75,7 @@ struct stats {
 	atomic_ullong opened; /* tunnels */
 	atomic_ullong ended[STATS_END_COUNT];
 	atomic_ullong turned_away; /* clients, by maxClients */
+	atomic_ullong moves;       /* away from a primary, as each worker sees them */
 	atomic_ullong bytes_to_server;
 	atomic_ullong bytes_to_client;
 	atomic_ullong handshakes_new;

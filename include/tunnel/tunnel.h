@@ -54,6 +54,10 @@ struct tunnel_view {
 
 void tunnel_describe(const struct tunnel *tunnel, struct tunnel_view *ret_view);
 
+/* The service's name and the address that was reached, both borrowed; NULL: it is not there yet. */
+const char *tunnel_service(const struct tunnel *tunnel);
+const char *tunnel_server(const struct tunnel *tunnel);
+
 /* Adds to the service's counters what it has moved since it was last asked. */
 void tunnel_account(struct tunnel *tunnel);
 

@@ -15,6 +15,7 @@
 
 struct address;
 struct event_base;
+struct health;
 struct resolver;
 struct watch;
 
@@ -39,6 +40,7 @@ struct watch_request {
 	int interval_s;      /* look at least so often; 0: do not look */
 	bool is_looked_up;   /* false: somebody else knows the addresses, a bastion for instance */
 	const char *service; /* its name, for the log */
+	struct health *health; /* is told of moves */
 };
 
 /* Returns owned; NULL: no memory. */
@@ -59,9 +61,5 @@ void watch_report_demoted(struct watch *watch, const struct resolved_address *ad
 
 /* Takes out of `resolved` what was reported a moment ago, as names follow a little later. */
 void watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved);
-
-/* When the last move was seen, in microseconds of clock_now_us(); 0: never. And how many. */
-uint64_t watch_moved_us(const struct watch *watch);
-uint64_t watch_moves(const struct watch *watch);
 
 #endif

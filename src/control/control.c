@@ -150,7 +150,7 @@ answer_status(struct control *control, struct http_exchange *exchange,
 
 static void
 answer_metrics(struct control *control, struct http_exchange *exchange,
-	       const struct survey_result *result ATTR_UNUSED)
+	       const struct survey_result *result)
 {
 	bool is_openmetrics = metrics_wants_openmetrics(http_header(exchange, "Accept"));
 	const struct http_reply reply = {.status = 200, .type = metrics_type(is_openmetrics)};
@@ -160,7 +160,7 @@ answer_metrics(struct control *control, struct http_exchange *exchange,
 
 	resources_read(control->resources, &used);
 	if (body != NULL)
-		metrics_write(&facts, &used, control->started_ms, is_openmetrics, body);
+		metrics_write(&facts, result, &used, control->started_ms, is_openmetrics, body);
 	reply_buffer(exchange, &reply, body, body != NULL);
 }
 

@@ -14,6 +14,7 @@ enum { NAME_SIZE = 512 };
 struct writer {
 	struct evbuffer *out;
 	const struct control_facts *facts;
+	const struct survey_result *result;
 	bool is_openmetrics;
 };
 
@@ -212,6 +213,72 @@ write_certificates(const struct writer *writer)
 	}
 }
 
+static const struct whereabouts *
+where_of(const struct writer *writer, const struct stats *stats)
+{
+	static const struct whereabouts nowhere;
+	const struct inquiry_service *found = survey_find(writer->result, stats->name);
+
+	return found != NULL ? &found->where : &nowhere;
+}
+
+static void
+write_waiting(const struct writer *writer)
+{
+	const struct stats *stats;
+
+	begin(writer, "cachetunnel_clients_held", "gauge", NULL,
+	      "Clients that wait for an endpoint that cannot be reached.");
+	for (size_t at = 0; (stats = next_stats(writer, &at)) != NULL;)
+		sample(writer, "cachetunnel_clients_held", stats->name, NULL, NULL,
+		       where_of(writer, stats)->held);
+	begin(writer, "cachetunnel_warm_connections", "gauge", NULL,
+	      "Connections that wait for clients.");
+	for (size_t at = 0; (stats = next_stats(writer, &at)) != NULL;)
+		sample(writer, "cachetunnel_warm_connections", stats->name, NULL, NULL,
+		       where_of(writer, stats)->warm);
+}
+
+static void
+write_endpoints(const struct writer *writer)
+{
+	const struct stats *stats;
+
+	begin(writer, "cachetunnel_endpoint_up", "gauge", NULL,
+	      "Whether the endpoint gets new tunnels as it should: 0 after it failed one, until it "
+	      "works again.");
+	for (size_t at = 0; (stats = next_stats(writer, &at)) != NULL;) {
+		const struct whereabouts *where = where_of(writer, stats);
+		for (size_t i = 0; i < where->endpoint_count; i++) {
+			begin_sample(writer, "cachetunnel_endpoint_up", stats->name);
+			(void)evbuffer_add_printf(writer->out, ",endpoint=\"");
+			write_value(writer->out, where->endpoints[i].address);
+			(void)evbuffer_add(writer->out, "\"", 1);
+			end_sample(writer, where->endpoints[i].is_up ? 1 : 0);
+		}
+	}
+}
+
+static void
+write_moves(const struct writer *writer)
+{
+	static const char name[] = "cachetunnel_last_move_timestamp_seconds";
+	const struct stats *stats;
+
+	begin(writer, "cachetunnel_moves", "counter", NULL,
+	      "Times that a worker's tunnels had to leave a server that was the primary no longer.");
+	for (size_t at = 0; (stats = next_stats(writer, &at)) != NULL;)
+		sample(writer, "cachetunnel_moves_total", stats->name, NULL, NULL,
+		       stats_read(&stats->moves));
+	begin(writer, name, "gauge", "seconds", "When that was last.");
+	for (size_t at = 0; (stats = next_stats(writer, &at)) != NULL;) {
+		const struct inquiry_service *found = survey_find(writer->result, stats->name);
+		if (found != NULL && found->view.move.at.wall_ms > 0)
+			sample(writer, name, stats->name, NULL, NULL,
+			       (unsigned long long)(found->view.move.at.wall_ms / 1000));
+	}
+}
+
 static void
 write_one(const struct writer *writer, const char *name, const char *type, const char *unit,
 	  const char *help, double value)
@@ -286,12 +353,14 @@ metrics_type(bool is_openmetrics)
 }
 
 void
-metrics_write(const struct control_facts *facts, const struct resources_used *used,
-	      int64_t started_ms, bool is_openmetrics, struct evbuffer *out)
+metrics_write(const struct control_facts *facts, const struct survey_result *result,
+	      const struct resources_used *used, int64_t started_ms, bool is_openmetrics,
+	      struct evbuffer *out)
 {
 	const struct writer writer = {
 		.out = out,
 		.facts = facts,
+		.result = result,
 		.is_openmetrics = is_openmetrics,
 	};
 
@@ -304,6 +373,9 @@ metrics_write(const struct control_facts *facts, const struct resources_used *us
 	write_failures(&writer, "handshake", "TLS handshakes that failed, by kind.");
 	write_failures(&writer, "verification", "Certificates that were not accepted, by kind.");
 	write_certificates(&writer);
+	write_waiting(&writer);
+	write_endpoints(&writer);
+	write_moves(&writer);
 	write_process(&writer, used, started_ms);
 	if (is_openmetrics)
 		(void)evbuffer_add_printf(out, "# EOF\n");

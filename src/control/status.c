@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "control/json.h"
 #include "control/light.h"
+#include "control/status_where.h"
 #include "tunnel/listener.h"
 #include "tunnel/stats.h"
 
@@ -23,8 +24,9 @@ static const char *const phase_names[] = {
 /* All that a service is told from. */
 struct subject {
 	const struct setup_service *service;
-	const struct listener *listener; /* NULL: none */
-	const struct health_view *view;  /* NULL: nothing is known */
+	const struct listener *listener;     /* NULL: none */
+	const struct inquiry_service *found; /* NULL, both: nothing is known */
+	const struct health_view *view;
 	uint64_t now_us;
 	int64_t now_s;
 };
@@ -39,11 +41,13 @@ static struct subject
 subject_at(const struct control_facts *facts, const struct survey_result *result, size_t index)
 {
 	const struct setup_service *service = setup_get_service(facts->setup, index);
+	const struct inquiry_service *found = survey_find(result, service->service->name);
 
 	return (struct subject){
 		.service = service,
 		.listener = facts->listeners != NULL ? facts->listeners[index] : NULL,
-		.view = survey_find(result, service->service->name),
+		.found = found,
+		.view = found != NULL ? &found->view : NULL,
 		.now_us = clock_now_us(),
 		.now_s = clock_wall_ms() / 1000,
 	};
@@ -194,13 +198,16 @@ describe_service(const struct subject *subject, enum control_phase phase)
 	enum light light = light_of_service(service, subject->view, subject->now_us,
 					    subject->now_s);
 
-	return json_pack(
+	json_t *object = json_pack(
 		"{s:o, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "name", json_text(service->name),
 		"state", light_name(light), "accept", list_addresses(&service->options.accept),
 		"connect", list_addresses(&service->options.connect), "bastion",
 		json_text(service->bastion != NULL ? service->bastion->name : NULL), "plain",
 		service->options.plain, "layers", list_layers(subject, phase), "certificate",
 		describe_certificate(subject), "counts", describe_counts(subject->service->stats));
+	if (object != NULL)
+		status_where_add(object, subject->found, subject->service->stats);
+	return object;
 }
 
 static json_t *

@@ -7,6 +7,12 @@
 
 enum { TEXT_SIZE = 1024, SIZE_TEXT_SIZE = 32 };
 
+static const char *
+name_or(const char *name, const char *other)
+{
+	return name[0] != '\0' ? name : other;
+}
+
 /* A member's text, made fit for a terminal; empty if there is none. */
 static const char *
 text_of(const json_t *object, const char *name, char *out, size_t size)
@@ -140,6 +146,51 @@ print_counts(const json_t *counts)
 }
 
 static void
+print_endpoints(const json_t *endpoints, bool is_coloured)
+{
+	char text[TEXT_SIZE];
+
+	/* One endpoint's state is that of the layers. */
+	for (size_t i = 0; json_array_size(endpoints) > 1 && i < json_array_size(endpoints); i++) {
+		const json_t *endpoint = json_array_get(endpoints, i);
+		(void)printf("  endpoint %s ", text_of(endpoint, "address", text, sizeof text));
+		print_state(text_of(endpoint, "state", text, sizeof text), is_coloured);
+		if (text_of(endpoint, "since", text, sizeof text)[0] != '\0')
+			(void)printf(" since %.19sZ", text);
+		(void)printf(", %lld tunnel(s)", number_of(endpoint, "tunnels"));
+		if (text_of(endpoint, "reason", text, sizeof text)[0] != '\0')
+			(void)printf(": %s", text);
+		(void)printf("\n");
+	}
+}
+
+static void
+print_whereabouts(const json_t *service)
+{
+	const json_t *addresses = json_object_get(service, "addresses");
+	const json_t *move = json_object_get(service, "last_move");
+	char at[TEXT_SIZE];
+	char from[TEXT_SIZE];
+	char to[TEXT_SIZE];
+
+	for (size_t i = 0; i < json_array_size(addresses); i++) {
+		const json_t *address = json_array_get(addresses, i);
+		(void)printf("%s%s (%lld)", i == 0 ? "  tunnels to " : ", ",
+			     text_of(address, "address", to, sizeof to),
+			     number_of(address, "tunnels"));
+	}
+	if (json_array_size(addresses) > 0)
+		(void)printf("\n");
+	if (number_of(service, "held") > 0 || number_of(service, "warm") > 0)
+		(void)printf("  %lld client(s) held, %lld warm connection(s)\n",
+			     number_of(service, "held"), number_of(service, "warm"));
+	if (json_is_object(move))
+		(void)printf("  moved %.19sZ from %s to %s\n", text_of(move, "at", at, sizeof at),
+			     name_or(text_of(move, "from", from, sizeof from), "its server"),
+			     name_or(text_of(move, "to", to, sizeof to), "another"));
+}
+
+static void
 print_service(const json_t *service, bool is_coloured)
 {
 	const json_t *layers = json_object_get(service, "layers");
@@ -156,6 +207,8 @@ print_service(const json_t *service, bool is_coloured)
 	(void)printf("\n");
 	print_layers(layers, is_coloured);
 	print_counts(json_object_get(service, "counts"));
+	print_endpoints(json_object_get(service, "endpoints"), is_coloured);
+	print_whereabouts(service);
 	print_certificate(json_object_get(service, "certificate"));
 	print_errors(layers);
 }

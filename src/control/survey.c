@@ -138,6 +138,7 @@ add_services(struct round *round, struct inquiry *inquiry)
 		struct inquiry_service *known = find_service(round, inquiry->services[i].name);
 		if (known != NULL) {
 			health_merge(&known->view, &inquiry->services[i].view);
+			whereabouts_merge(&known->where, &inquiry->services[i].where);
 			continue;
 		}
 		round->services[round->result.service_count++] = inquiry->services[i];
@@ -290,12 +291,12 @@ survey_cancel(struct survey *survey)
 	free(survey);
 }
 
-const struct health_view *
+const struct inquiry_service *
 survey_find(const struct survey_result *result, const char *name)
 {
 	for (size_t i = 0; i < result->service_count; i++) {
 		if (strcmp(result->services[i].name, name) == 0)
-			return &result->services[i].view;
+			return &result->services[i];
 	}
 	return NULL;
 }

@@ -47,6 +47,7 @@ make_watches(struct generation *generation, const struct service *service,
 			.is_looked_up = service->bastion == NULL &&
 					!address_is_unix(&endpoints->items[i]),
 			.service = service->name,
+			.health = own->health,
 		};
 		own->watches[i] = watch_new(&request);
 		if (own->watches[i] == NULL)

@@ -176,6 +176,33 @@ on_step(void *arg, const struct step *step)
 }
 
 void
+health_note_move(struct health *health, const char *from)
+{
+	struct health_move *move = &health->view.move;
+
+	stats_add(&health->stats->moves, 1);
+	*move = (struct health_move){.at = now()};
+	(void)snprintf(move->from, sizeof move->from, "%s", from);
+}
+
+bool
+health_expects_arrival(const struct health *health)
+{
+	const struct health_move *move = &health->view.move;
+
+	return move->at.at_us != 0 && move->to[0] == '\0';
+}
+
+void
+health_note_arrival(struct health *health, const char *to)
+{
+	struct health_move *move = &health->view.move;
+
+	if (health_expects_arrival(health) && strcmp(move->from, to) != 0)
+		(void)snprintf(move->to, sizeof move->to, "%s", to);
+}
+
+void
 health_observe_bastion(struct health *health, const struct step *step)
 {
 	if (step->err != NULL)
@@ -240,11 +267,28 @@ merge_step(struct health_step *into, const struct health_step *other)
 	}
 }
 
+/* Workers leave the same server within a moment; not all of them have come to the next one. */
+static void
+merge_move(struct health_move *into, const struct health_move *other)
+{
+	struct health_move older = *into;
+
+	if (other->at.at_us == 0)
+		return;
+	if (is_newer(&other->at, &into->at))
+		*into = *other;
+	else
+		older = *other;
+	if (into->to[0] == '\0' && strcmp(into->from, older.from) == 0)
+		memcpy(into->to, older.to, sizeof into->to);
+}
+
 void
 health_merge(struct health_view *into, const struct health_view *other)
 {
 	for (size_t i = 0; i < HEALTH_LAYER_COUNT; i++)
 		merge_step(&into->steps[i], &other->steps[i]);
+	merge_move(&into->move, &other->move);
 	if (is_newer(&other->reached_at, &into->reached_at)) {
 		into->reached_at = other->reached_at;
 		memcpy(into->reached, other->reached, sizeof into->reached);

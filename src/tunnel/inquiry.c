@@ -1,5 +1,6 @@
 #include "tunnel/inquiry.h"
 
+#include "tunnel/generation.h"
 #include "tunnel/worker.h"
 
 #include <stdlib.h>
@@ -34,12 +35,38 @@ copy_health(struct inquiry *inquiry, const struct health_book *book)
 	}
 }
 
+static struct inquiry_service *
+find_service(struct inquiry *inquiry, const char *name)
+{
+	for (size_t i = 0; i < inquiry->service_count; i++) {
+		if (strcmp(inquiry->services[i].name, name) == 0)
+			return &inquiry->services[i];
+	}
+	return NULL;
+}
+
+static void
+copy_whereabouts(struct inquiry *inquiry, const struct generation *generation)
+{
+	const struct config *config = setup_config(generation_setup(generation));
+
+	for (size_t i = 0; i < config->service_count; i++) {
+		struct inquiry_service *copy = find_service(inquiry, config->services[i]->name);
+		if (copy != NULL)
+			whereabouts_collect(&copy->where, generation, i);
+	}
+}
+
 static void
 visit_tunnel(void *arg, struct tunnel *tunnel)
 {
 	struct inquiry *inquiry = arg;
+	struct inquiry_service *service = find_service(inquiry, tunnel_service(tunnel));
+	const char *server = tunnel_server(tunnel);
 
 	tunnel_account(tunnel);
+	if (service != NULL && server != NULL)
+		whereabouts_add_tunnel(&service->where, server);
 	if (inquiry->tunnel_count < inquiry->max_tunnels)
 		tunnel_describe(tunnel, &inquiry->tunnels[inquiry->tunnel_count++]);
 }
@@ -48,6 +75,7 @@ void
 inquiry_answer(struct inquiry *inquiry, struct worker *worker)
 {
 	copy_health(inquiry, worker_health_book(worker));
+	copy_whereabouts(inquiry, worker_generation(worker));
 	inquiry->tunnels = calloc(inquiry->max_tunnels + 1, sizeof *inquiry->tunnels);
 	if (inquiry->tunnels == NULL)
 		inquiry->max_tunnels = 0;

@@ -601,6 +601,18 @@ tunnel_stop(struct tunnel *tunnel, const char *why)
 	free_tunnel(tunnel);
 }
 
+const char *
+tunnel_service(const struct tunnel *tunnel)
+{
+	return service_name(tunnel);
+}
+
+const char *
+tunnel_server(const struct tunnel *tunnel)
+{
+	return tunnel->state == TUNNEL_RELAYING ? tunnel->server_name : NULL;
+}
+
 void
 tunnel_describe(const struct tunnel *tunnel, struct tunnel_view *ret_view)
 {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/address.h"
+#include "tunnel/health.h"
 #include "tunnel/resolver.h"
 #include "tunnel/socket_setup.h"
 
@@ -37,8 +38,6 @@ struct watch {
 	struct lookup *lookup; /* while looking */
 	struct resolved_address demoted;
 	uint64_t demoted_us; /* when that was reported; 0: never */
-	uint64_t moved_us;
-	uint64_t moves;
 };
 
 static void
@@ -66,21 +65,27 @@ tell(struct watch_user *user, const char *why)
 	on_moved(user->arg, why);
 }
 
+/* Empty where a bastion knows it. */
+static const char *
+format(const struct resolved_address *address, char *out, size_t size)
+{
+	return address->length > 0 ? socket_name(&address->storage, address->length, out, size)
+				   : "";
+}
+
 static void
 note_move(struct watch *watch, const struct resolved_address *from, const char *why)
 {
-	char name[SOCKET_NAME_SIZE];
+	char text[SOCKET_NAME_SIZE];
 	char endpoint[SOCKET_NAME_SIZE];
+	const char *name = format(from, text, sizeof text);
 
-	watch->moved_us = clock_now_us();
-	watch->moves++;
+	health_note_move(watch->request.health, name);
 	log_write(&log_main, LOG_LEVEL_NOTICE,
 		  "Service [%s]: %s has moved away from %s: %s; its tunnels are closed",
 		  watch->request.service,
 		  address_format(watch->request.endpoint, endpoint, sizeof endpoint),
-		  from->length > 0 ? socket_name(&from->storage, from->length, name, sizeof name)
-				   : "its server",
-		  why);
+		  name[0] != '\0' ? name : "its server", why);
 }
 
 /* Takes those who have to go out of the watch first: telling one may change the list. */
@@ -202,8 +207,13 @@ watch_free(struct watch *watch)
 void
 watch_join(struct watch *watch, struct watch_user *user)
 {
+	char name[SOCKET_NAME_SIZE];
+
 	user->watch = watch;
 	user->missed = 0;
+	if (health_expects_arrival(watch->request.health))
+		health_note_arrival(watch->request.health,
+				    format(&user->address, name, sizeof name));
 	list_append(&watch->users, &user->link);
 	if (watch->state == WATCH_IDLE && watch->request.is_looked_up &&
 	    watch->request.interval_s > 0)
@@ -251,16 +261,4 @@ watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved)
 			resolved->items[kept++] = resolved->items[i];
 	}
 	resolved->count = kept;
-}
-
-uint64_t
-watch_moved_us(const struct watch *watch)
-{
-	return watch->moved_us;
-}
-
-uint64_t
-watch_moves(const struct watch *watch)
-{
-	return watch->moves;
 }

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from harness.daemon import Service, binary_path, clean_environment, run_command
-from harness.peers import good_tls, greet
+from harness.peers import closed_port, good_tls, greet
 from harness.waiting import deadline_scale, wait_for
 
 NOBODY = "no daemon listens"
@@ -69,6 +69,20 @@ def test_status_is_a_table_on_a_terminal(controlled, to_redis):
     assert "tls up" in shown or "tls shaky" in shown
     assert re.search(r"\d open, 1 so far", shown)
     assert "\033" not in shown
+
+
+@pytest.mark.direct_only("addresses beyond a bastion are not known")
+def test_table_tells_where_tunnels_are(controlled, serve, certificates):
+    peer = serve(greet, tls=good_tls(certificates))
+    first = f"localhost:{closed_port()}"
+    service = Service("redis", connect=[first, peer.address], CAfile=certificates.ca_file)
+    daemon, control = controlled(service, globals={"workers": 1})
+    with daemon.connect() as client:
+        client.read(7)
+        _, shown = on_terminal("status", "-c", control.where, env={"NO_COLOR": "1"})
+    assert re.search(rf"endpoint {first} down since \S+Z, 0 tunnel\(s\): [^\n]*refused", shown)
+    assert f"endpoint {peer.address} up, 1 tunnel(s)" in shown
+    assert f"tunnels to 127.0.0.1:{peer.port} (1)" in shown
 
 
 def test_status_has_colours_on_a_terminal(controlled, to_redis):

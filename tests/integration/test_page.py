@@ -24,7 +24,8 @@ HOSTILE = """<img src=x onerror="document.title='pwned'">"""
 def page(controlled, to_redis):
     """A daemon with a good service and a bad one of a hostile name; returns its status port."""
     port = free_port()
-    bad = Service(HOSTILE, connect=f"localhost:{closed_port()}", verifyChain="no")
+    nowhere = [f"localhost:{closed_port()}" for _ in range(2)]
+    bad = Service(HOSTILE, connect=nowhere, verifyChain="no")
     daemon, control = controlled(
         to_redis(), bad, globals={"statusListen": f"127.0.0.1:{port}"}
     )
@@ -78,4 +79,5 @@ def test_page_in_a_browser(page, tmp_path):
     assert re.search(r'<li class="up"[^>]*><span[^>]*>listener</span>', dom)
     assert re.search(r'<li class="down"[^>]*><span[^>]*>connect</span>', dom)
     assert "Connection refused" in dom
+    assert re.search(r'<span class="badge down">down</span> localhost:\d+, 0 tunnels, since', dom)
     assert "<polyline points=" in dom
