@@ -40,7 +40,7 @@ bool http_is_local(const struct http_exchange *exchange);
 const char *http_path(const struct http_exchange *exchange); /* without what is asked for */
 const char *http_header(const struct http_exchange *exchange, const char *name); /* or NULL */
 
-/* The value of `name` in the part after '?', empty for one without; NULL where it is not. */
+/* The value of `name` in `name=value` after '?'; NULL where it is not. */
 const char *http_argument(const struct http_exchange *exchange, const char *name);
 
 /* Has `callback` called once the reply is sent, or the client gone; not if the server closes before.
