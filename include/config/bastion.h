@@ -46,11 +46,12 @@ struct bastion_options {
 	int host_key_check;           /* enum host_key_check */
 	char *host_key_alias;         /* name to look up in known_hosts; NULL: the host */
 
-	int timeout_connect_s; /* TCP, for each address; these five are at least 1 */
+	int timeout_connect_s; /* TCP, for each address; these six are at least 1 */
 	int timeout_banner_s;
 	int timeout_key_exchange_s;
 	int timeout_login_s;
 	int timeout_open_s;    /* a channel */
+	int timeout_surplus_s; /* a session without channels beside others */
 	int alive_interval_ms; /* 0: never */
 	int alive_count;
 	int window_bytes; /* of a channel: bounds its memory */

@@ -75,6 +75,8 @@ static const struct option_row rows[] = {
 	 .help = "how long the login may take"},
 	{"TIMEOUTopen", AT(timeout_open_s), OWN, SECONDS, .fallback = "10",
 	 .help = "how long the bastion may take to reach an endpoint"},
+	{"TIMEOUTsurplus", AT(timeout_surplus_s), OWN, SECONDS, .fallback = "60",
+	 .help = "how long a session may be without a tunnel, unless it is the last"},
 	{"aliveInterval", AT(alive_interval_ms), OWN, .type = &option_type_interval, .unit = "s",
 	 .fallback = "60", .min = 0, .max = SECONDS_MAX,
 	 .help = "how long the server may be silent until it is asked for a sign; 0: for ever"},

@@ -18,7 +18,6 @@
 enum {
 	/* A client waits out a pause of up to this; else it is told at once. */
 	PATIENCE_MS = 2000,
-	SURPLUS_CHECK_S = 30,
 };
 
 struct channel_request {
@@ -355,7 +354,8 @@ on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	grow(pool, coming, count);
 }
 
-/* A session that nobody used between two looks goes, unless it is the last. */
+/* A session that nobody used between two looks, half of TIMEOUTsurplus apart, goes, unless it is
+ * the last. */
 static void
 on_surplus(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
@@ -370,6 +370,9 @@ on_surplus(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		bool is_idle = pooled_session_is_free(pooled) &&
 			       pooled_session_channel_count(pooled) == 0;
 		if (is_idle && pooled_session_was_idle(pooled) && left > 1) {
+			log_write(&pool->log, LOG_LEVEL_INFO,
+				  "bastion '%s': a session that nobody needs any more is closed",
+				  pool->request.bastion->name);
 			pooled_session_kill(pooled);
 			left--;
 		}
@@ -381,7 +384,9 @@ struct session_pool *
 session_pool_new(const struct session_pool_request *request)
 {
 	struct session_pool *pool = calloc(1, sizeof *pool);
-	const struct timeval interval = {.tv_sec = SURPLUS_CHECK_S};
+	const int surplus_s = request->bastion->options.timeout_surplus_s;
+	const struct timeval look = {.tv_sec = surplus_s / 2,
+				     .tv_usec = surplus_s % 2 * (suseconds_t)500000};
 
 	if (pool == NULL)
 		return NULL;
@@ -398,7 +403,7 @@ session_pool_new(const struct session_pool_request *request)
 	list_init(&pool->waiting);
 	(void)event_assign(&pool->turn, request->base, -1, 0, on_turn, pool);
 	(void)event_assign(&pool->surplus, request->base, -1, EV_PERSIST, on_surplus, pool);
-	(void)event_add(&pool->surplus, &interval);
+	(void)event_add(&pool->surplus, &look);
 	return pool;
 }
 

@@ -504,6 +504,26 @@ def test_sessions_are_no_more_than_configured(tunnel, through, make_sshd):
         client.close()
 
 
+def test_surplus_sessions_go_when_nobody_needs_them(tunnel, through, make_sshd):
+    server = make_sshd()
+    daemon = tunnel(through(server, sessions=3, TIMEOUTsurplus=1), globals={"workers": 1})
+    with daemon.connect() as first:
+        first.ping()
+        clients = [daemon.connect() for _ in range(100)]
+        for client in clients:
+            client.ping()
+        for client in clients:
+            client.close()
+        server.wait_for_log("accepted publickey", count=2)
+        gone = "a session that nobody needs any more is closed"
+        wait_for(
+            lambda: daemon.log().count(gone) == logins_of(server) - 1,
+            "all sessions but one are closed",
+        )
+        first.ping()
+    expect_ping(daemon)
+
+
 def test_keepalives_leave_the_session_usable(tunnel, through, make_sshd):
     server = make_sshd(LogLevel="DEBUG1")
     daemon = tunnel(through(server, aliveInterval=1, aliveCount=1))

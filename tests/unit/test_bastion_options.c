@@ -73,6 +73,7 @@ static const struct parse_case cases[] = {
 	{"TIMEOUTkex", "3", KIND_NUMBER, AT(timeout_key_exchange_s), 3, NULL, "x", "whole number"},
 	{"TIMEOUTlogin", "3", KIND_NUMBER, AT(timeout_login_s), 3, NULL, "", "whole number"},
 	{"TIMEOUTopen", "3", KIND_NUMBER, AT(timeout_open_s), 3, NULL, "-1", "whole number"},
+	{"TIMEOUTsurplus", "3", KIND_NUMBER, AT(timeout_surplus_s), 3, NULL, "0", "1 to 86400 s"},
 	{"aliveInterval", "0", KIND_NUMBER, AT(alive_interval_ms), 0, NULL, "-1", "from 0"},
 	{"aliveInterval", "7", KIND_NUMBER, AT(alive_interval_ms), 7000, NULL, "ms",
 	 "milliseconds"},
@@ -182,6 +183,7 @@ defaults_are_those_of_the_manual(void **state ATTR_UNUSED)
 	assert_int_equal(options.timeout_key_exchange_s, 10);
 	assert_int_equal(options.timeout_login_s, 30);
 	assert_int_equal(options.timeout_open_s, 10);
+	assert_int_equal(options.timeout_surplus_s, 60);
 	assert_int_equal(options.alive_interval_ms, 60000);
 	assert_int_equal(options.alive_count, 3);
 	assert_int_equal(options.window_bytes, 1048576);
