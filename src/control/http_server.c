@@ -142,7 +142,9 @@ on_new_connection(struct event_base *base, void *arg)
 	if (connection == NULL)
 		return NULL;
 	connection->server = server;
-	connection->io = bufferevent_socket_new(base, -1, 0); /* evhttp closes the descriptor */
+	/* evhttp would close the descriptor while it is still registered here, and by the time it is
+	 * let go of, the number may be that of a worker's client. */
+	connection->io = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	if (connection->io == NULL) {
 		free(connection);
 		return NULL;

@@ -56,8 +56,7 @@ is_missing(LIBSSH2_SESSION *ssh, int method, struct wire_span theirs, char *ours
 }
 
 static bool
-explain_kind(LIBSSH2_SESSION *ssh, struct wire_span greeting, const char *version,
-	     struct err *err)
+explain_kind(LIBSSH2_SESSION *ssh, struct wire_span greeting, const char *version, struct err *err)
 {
 	char ours[LIST_SIZE];
 	char theirs[LIST_SIZE];

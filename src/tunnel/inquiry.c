@@ -21,17 +21,19 @@ copy_health(struct inquiry *inquiry, const struct health_book *book)
 
 	for (struct list *link = book->all.next; link != &book->all; link = link->next)
 		count++;
+	inquiry->service_count = 0;
 	inquiry->services = calloc(count + 1, sizeof *inquiry->services);
 	if (inquiry->services == NULL)
 		return;
 	for (struct list *link = book->all.next; link != &book->all; link = link->next) {
 		const struct health *health = LIST_ITEM(link, struct health, link);
-		struct inquiry_service *copy = &inquiry->services[inquiry->service_count];
-		copy->name = strdup(health->stats->name);
-		if (copy->name == NULL)
+		char *name = strdup(health->stats->name);
+		if (name == NULL)
 			return;
-		copy->view = health->view;
-		inquiry->service_count++;
+		inquiry->services[inquiry->service_count++] = (struct inquiry_service){
+			.name = name,
+			.view = health->view,
+		};
 	}
 }
 
