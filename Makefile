@@ -190,6 +190,7 @@ SOURCES := \
 	src/tunnel/watch.c \
 	src/tunnel/whereabouts.c \
 	src/tunnel/worker.c \
+	src/wake.c \
 	src/arguments.c \
 	src/daemon.c \
 	src/drain.c \

@@ -16,6 +16,7 @@
 #include "tunnel/activation.h"
 #include "tunnel/inbox.h"
 #include "tunnel/worker.h"
+#include "wake.h"
 #include "watchdog.h"
 
 #include <event2/event.h>
@@ -49,6 +50,7 @@ struct daemon {
 	bool is_running;
 	struct drain *drain;       /* owned; NULL: it does not end yet */
 	struct watchdog *watchdog; /* owned; NULL: nobody wants to know */
+	struct wake *wake;         /* owned */
 	bool has_pid_file;
 	struct reach *reach; /* owned; what the sandbox was made for */
 	struct confinement confinement;
@@ -325,6 +327,7 @@ start(struct daemon *daemon, struct err *err)
 	daemon->reload = reload_new(&request);
 	if (!start_control(daemon, err))
 		return false;
+	daemon->wake = wake_start(daemon->serving, daemon->base);
 	if (watchdog_interval_us() > 0)
 		daemon->watchdog = watchdog_start(daemon->serving, daemon->base, daemon->inbox,
 						  watchdog_interval_us());
@@ -342,6 +345,7 @@ close_all(struct daemon *daemon)
 	signals_free(daemon->signals);
 	inbox_free(daemon->inbox); /* with their last messages */
 	drain_free(daemon->drain);
+	wake_free(daemon->wake);
 	watchdog_free(daemon->watchdog);
 	if (daemon->base != NULL)
 		event_base_free(daemon->base);

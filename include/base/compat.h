@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -84,6 +85,10 @@ struct timespec compat_modified(const struct stat *status);
 /* Newer c-ares keeps answers by itself, for as long as they say; we do that, and for less. */
 struct ares_options;
 void compat_ares_switch_cache_off(struct ares_options *options, int *mask);
+
+/* For how long the machine has slept since it was started, in microseconds, or since any moment that
+ * stays the same; 0 where the system does not tell. */
+uint64_t compat_slept_us(void);
 
 /* How many processors are there for us; at least 1. */
 int compat_processor_count(void);

@@ -53,6 +53,10 @@ void generation_unref(struct generation *generation);
  * fine. */
 void generation_retire(struct generation *generation);
 
+/* The machine has slept: looks at once at names that are watched, endpoints that are down and sessions
+ * to bastions. */
+void generation_wake(struct generation *generation);
+
 /* Logs in to those of its bastions that say so (`eager`). */
 void generation_warm_up(struct generation *generation);
 

@@ -97,4 +97,7 @@ void pooled_session_open(struct pooled_session *pooled, const struct address *en
 /* The callback will not come. The session stays occupied until the server has answered. */
 void pooled_session_forget(struct pooled_session *pooled);
 
+/* Asks it for a sign of life now, if it is ready. */
+void pooled_session_probe(struct pooled_session *pooled);
+
 #endif

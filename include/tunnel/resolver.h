@@ -32,6 +32,9 @@ void resolver_free(struct resolver *resolver);
  * servers are others. */
 void resolver_configure(struct resolver *resolver, const struct global_options *options);
 
+/* The network may be another: what is known is not used without asking again, but for standing in. */
+void resolver_forget(struct resolver *resolver);
+
 /* Looks up `host` (a name, or a literal address) and `port` (a number or a service's name); both
  * are copied. Returns a handle to cancel with; NULL when memory ran out. */
 struct lookup *resolver_start(struct resolver *resolver, const char *host, const char *port,

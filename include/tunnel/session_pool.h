@@ -56,4 +56,7 @@ void session_pool_cancel(struct channel_request *request);
 /* Logs in now, rather than when the first channel is asked for. */
 void session_pool_warm_up(struct session_pool *pool);
 
+/* Asks its sessions for a sign of life now, and forgets the pause that a failure began. */
+void session_pool_wake(struct session_pool *pool);
+
 #endif

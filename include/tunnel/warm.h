@@ -26,6 +26,9 @@ void warm_free(struct warm *warm);
  * at present. */
 bool warm_take(struct warm *warm, struct dial_outcome *ret_outcome) ATTR_MUST_CHECK;
 
+/* Makes all of them anew: those that are there may be dead without knowing it. NULL is fine. */
+void warm_renew(struct warm *warm);
+
 /* How many are ready. NULL is fine. */
 size_t warm_count(const struct warm *warm);
 

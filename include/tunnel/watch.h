@@ -59,6 +59,9 @@ void watch_leave(struct watch_user *user);
  * lately, for then they came back to it and know. */
 void watch_report_demoted(struct watch *watch, const struct resolved_address *address);
 
+/* Looks the name up now, if anybody uses the endpoint, rather than in its time. */
+void watch_look_now(struct watch *watch);
+
 /* Takes out of `resolved` what was reported a moment ago, as names follow a little later. */
 void watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved);
 

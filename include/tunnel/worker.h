@@ -56,6 +56,9 @@ void worker_renew(struct worker *worker, struct setup *setup);
  * is posted to `inbox`. No client may be submitted afterwards. */
 void worker_drain(struct worker *worker, struct message *when_empty, struct inbox *inbox);
 
+/* The machine has slept: looks at once at what may have changed meanwhile. */
+void worker_wake(struct worker *worker);
+
 /* Logs its tunnels. */
 void worker_list_tunnels(struct worker *worker);
 

@@ -196,6 +196,31 @@ compat_ares_switch_cache_off(struct ares_options *options, int *mask)
 #endif
 }
 
+#if defined(CLOCK_BOOTTIME)
+enum { CLOCK_THAT_SLEEPS = CLOCK_MONOTONIC, CLOCK_THAT_GOES_ON = CLOCK_BOOTTIME };
+#elif defined(CLOCK_UPTIME_RAW) /* macOS: there the monotonic clock is the one that goes on */
+enum { CLOCK_THAT_SLEEPS = CLOCK_UPTIME_RAW, CLOCK_THAT_GOES_ON = CLOCK_MONOTONIC };
+#else /* the wall clock goes on, too, but may be set as well: then all is looked at in vain */
+enum { CLOCK_THAT_SLEEPS = CLOCK_MONOTONIC, CLOCK_THAT_GOES_ON = CLOCK_REALTIME };
+#endif
+
+static uint64_t
+read_clock_us(clockid_t clock)
+{
+	struct timespec now = {0};
+
+	(void)clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t
+compat_slept_us(void)
+{
+	uint64_t awake_us = read_clock_us((clockid_t)CLOCK_THAT_SLEEPS);
+
+	return read_clock_us((clockid_t)CLOCK_THAT_GOES_ON) - awake_us;
+}
+
 int
 compat_processor_count(void)
 {

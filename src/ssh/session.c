@@ -473,3 +473,10 @@ ssh_session_release_channel(struct ssh_session *session, LIBSSH2_CHANNEL *channe
 	if (session->is_closed && session->channel_count == 0)
 		free_session(session);
 }
+
+void
+ssh_session_probe(struct ssh_session *session)
+{
+	if (session->state == SSH_SESSION_READY)
+		event_active(&session->timer, EV_TIMEOUT, 0);
+}

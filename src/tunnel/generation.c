@@ -292,6 +292,28 @@ generation_warm_up(struct generation *generation)
 	}
 }
 
+static void
+wake_service(const struct service *service, const struct generation_service *own)
+{
+	endpoints_check_now(own->endpoints);
+	warm_renew(own->warm);
+	for (size_t i = 0; own->watches != NULL && i < service->options.connect.count; i++)
+		watch_look_now(own->watches[i]);
+}
+
+void
+generation_wake(struct generation *generation)
+{
+	const struct config *config = setup_config(generation->setup);
+
+	for (size_t i = 0; i < config->service_count; i++)
+		wake_service(config->services[i], &generation->services[i]);
+	for (size_t i = 0; i < config->bastion_count; i++) {
+		if (generation->pools[i] != NULL)
+			session_pool_wake(generation->pools[i]);
+	}
+}
+
 struct setup *
 generation_setup(const struct generation *generation)
 {

@@ -381,3 +381,10 @@ pooled_session_free(struct pooled_session *pooled)
 	bastion_dial_free(pooled->dial);
 	free(pooled);
 }
+
+void
+pooled_session_probe(struct pooled_session *pooled)
+{
+	if (pooled_session_is_ready(pooled))
+		ssh_session_probe(pooled->session);
+}

@@ -418,6 +418,12 @@ resolver_cancel(struct lookup *lookup)
 }
 
 void
+resolver_forget(struct resolver *resolver)
+{
+	forget_answers(resolver);
+}
+
+void
 resolver_configure(struct resolver *resolver, const struct global_options *options)
 {
 	resolver->cache_us = (uint64_t)options->dns_cache_s * second_us;

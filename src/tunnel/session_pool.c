@@ -491,3 +491,12 @@ session_pool_warm_up(struct session_pool *pool)
 	pool->is_wanted = true;
 	take_turn_later(pool);
 }
+
+void
+session_pool_wake(struct session_pool *pool)
+{
+	pool->backoff = (struct backoff){0};
+	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next)
+		pooled_session_probe(pooled_session_of(link));
+	take_turn_later(pool);
+}

@@ -276,6 +276,19 @@ warm_take(struct warm *warm, struct dial_outcome *ret_outcome)
 	return false;
 }
 
+void
+warm_renew(struct warm *warm)
+{
+	if (warm == NULL)
+		return;
+	warm->pause_s = 0;
+	for (struct list *link = warm->items.next; link != &warm->items; link = link->next) {
+		if (item_of(link)->state == ITEM_READY)
+			drop(item_of(link), "this machine has slept");
+	}
+	event_active(&warm->turn, EV_TIMEOUT, 0);
+}
+
 size_t
 warm_count(const struct warm *warm)
 {

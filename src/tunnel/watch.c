@@ -250,6 +250,13 @@ watch_report_demoted(struct watch *watch, const struct resolved_address *address
 }
 
 void
+watch_look_now(struct watch *watch)
+{
+	if (watch->state == WATCH_WAITING)
+		event_active(&watch->timer, EV_TIMEOUT, 0);
+}
+
+void
 watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved)
 {
 	size_t kept = 0;

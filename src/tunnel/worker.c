@@ -166,6 +166,16 @@ receive_warm_up(struct message *message, void *receiver)
 }
 
 static void
+receive_wake(struct message *message, void *receiver)
+{
+	const struct worker *worker = receiver;
+
+	resolver_forget(worker->resolver);
+	generation_wake(worker->generation);
+	free(message);
+}
+
+static void
 receive_stop(struct message *message, void *receiver)
 {
 	const struct worker *worker = receiver;
@@ -370,6 +380,13 @@ worker_warm_up(struct worker *worker)
 {
 	/* Without memory it logs in on first use. */
 	(void)tell(worker, receive_warm_up);
+}
+
+void
+worker_wake(struct worker *worker)
+{
+	/* Without memory everything is looked at in its time. */
+	(void)tell(worker, receive_wake);
 }
 
 void
