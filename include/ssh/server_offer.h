@@ -5,8 +5,8 @@
 
 /*
  * What a server says of itself: its version, and the algorithms in its first message
- * (SSH_MSG_KEXINIT, RFC 4253, 7.1), which come in the clear. libssh2 keeps them to itself, and without them nobody can say why a key
- * exchange failed, or which other host keys a server has.
+ * (SSH_MSG_KEXINIT, RFC 4253, 7.1), which come in the clear. libssh2 keeps them to itself, and
+ * without them nobody can say why a key exchange failed, or which other host keys a server has.
  */
 
 /* Finds the server's version in the same bytes, a line that begins with "SSH-" and may not be all
