@@ -213,6 +213,10 @@ else
 SOURCES += src/notify_none.c
 endif
 
+# OpenSSL's blocks are taken again where the system tells their size. Sanitizers watch malloc().
+SOURCES += src/stream/tls_memory_$(if $(SAN),system,$(if $(filter \
+	Linux,$(shell uname -s)),shelves,system)).c
+
 # Landlock is raw system calls, the filter is libseccomp's. Sanitizers write and run what neither
 # would allow.
 HAS_SANDBOX := $(if $(SAN),,$(filter Linux,$(shell uname -s)))

@@ -74,6 +74,7 @@ def run_rounds(options: argparse.Namespace, results: Results) -> None:
                         continue
                     show_progress(f"round {round_number} of {rounds}: {load.title}: {peer.title}")
                     measure(lab, load, peer, count, results)
+            results.write(options.file)  # so that what was measured survives whatever comes
     show_progress("")
 
 
@@ -95,7 +96,6 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    results.write(options.file)
     names = [load.name for load in choose(options.only, LOADS, "load")]
     print(render(results, [name for name in names if results.rounds(name)]))
     print(f"\nAll figures of all rounds: {options.file}")

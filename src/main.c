@@ -2,6 +2,7 @@
 #include "control/commands.h"
 #include "control/doctor.h"
 #include "daemon.h"
+#include "stream/tls_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ main(int argc, char **argv)
 	struct arguments arguments;
 	struct err err;
 
+	(void)tls_memory_use_shelves();
 	if (!arguments_parse(argc, argv, &arguments, &err)) {
 		(void)fprintf(stderr, "cachetunnel: %s; see cachetunnel --help\n", err.text);
 		return EXIT_USAGE;

@@ -1,0 +1,7 @@
+#include "stream/tls_memory.h"
+
+bool
+tls_memory_use_shelves(void)
+{
+	return false;
+}
