@@ -158,6 +158,7 @@ SOURCES := \
 	src/tunnel/activation.c \
 	src/tunnel/bastion_dialer.c \
 	src/tunnel/connector.c \
+	src/tunnel/demotion.c \
 	src/tunnel/dialer.c \
 	src/tunnel/dns.c \
 	src/tunnel/endpoints.c \

@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "tunnel/demotion.h"
 #include "tunnel/generation.h"
 #include "tunnel/listener.h"
 #include "tunnel/socket_setup.h"
@@ -22,6 +23,7 @@ struct serving {
 	struct worker **workers;             /* owned */
 	size_t worker_count;
 	struct event_base *base; /* borrowed; NULL before the start */
+	struct inbox *inbox;     /* owned; for the workers' news; NULL before the start */
 
 	/* While a change is prepared; NULL: none is. */
 	struct setup *next_setup;        /* one reference */
@@ -141,6 +143,19 @@ has_room(void *arg)
 	return setup_has_room(serving->setup);
 }
 
+static void
+receive_demotion(struct message *message, void *receiver)
+{
+	struct demotion *demotion = (struct demotion *)(void *)message;
+	const struct serving *serving = receiver;
+
+	for (size_t i = 0; i < serving->worker_count; i++) {
+		if (i != demotion->heard_by)
+			worker_tell_demotion(serving->workers[i], demotion);
+	}
+	demotion_free(demotion);
+}
+
 static bool
 start_workers(struct serving *serving, struct err *err)
 {
@@ -151,7 +166,14 @@ start_workers(struct serving *serving, struct err *err)
 		wanted = processors < MAX_DEFAULT_WORKERS ? processors : MAX_DEFAULT_WORKERS;
 	serving->workers = memory_zero((size_t)wanted * sizeof(struct worker *));
 	for (size_t i = 0; i < (size_t)wanted; i++) {
-		serving->workers[i] = worker_start(serving->setup, i, (size_t)wanted, err);
+		const struct worker_request request = {
+			.setup = serving->setup,
+			.index = i,
+			.count = (size_t)wanted,
+			.host = serving->inbox,
+			.receive_demotion = receive_demotion,
+		};
+		serving->workers[i] = worker_start(&request, err);
 		if (serving->workers[i] == NULL)
 			return false;
 		serving->worker_count++;
@@ -174,6 +196,9 @@ bool
 serving_start(struct serving *serving, struct event_base *base, struct err *err)
 {
 	serving->base = base;
+	serving->inbox = inbox_new(base, serving);
+	if (serving->inbox == NULL)
+		return err_set(err, "cannot make an inbox: out of memory or descriptors");
 	if (!start_workers(serving, err))
 		return false;
 	return start_listeners(serving, &serving->listeners) ||
@@ -302,6 +327,8 @@ serving_free(struct serving *serving)
 	close_listeners(&serving->listeners);
 	for (size_t i = 0; i < serving->worker_count; i++)
 		worker_stop(serving->workers[i]);
+	serving->worker_count = 0; /* the last news are for nobody */
+	inbox_free(serving->inbox);
 	free(serving->workers);
 	setup_unref(serving->setup);
 	free(serving);

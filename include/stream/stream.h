@@ -44,6 +44,7 @@ struct stream_ops {
 	bool (*has_pending)(const struct stream *stream);
 	void (*set_interest)(struct stream *stream, unsigned interest);
 	void (*reset_on_close)(struct stream *stream);
+	void (*set_urgent)(struct stream *stream, bool is_urgent); /* NULL: cannot be */
 	void (*free)(struct stream *stream);
 };
 
@@ -109,6 +110,15 @@ static inline void
 stream_reset_on_close(struct stream *stream)
 {
 	stream->ops->reset_on_close(stream);
+}
+
+/* True: asks the peer for a sign of life now, and then each second, until it is false again: then
+ * as seldom as before. Without an effect where there is nobody to ask, or others ask. */
+static inline void
+stream_set_urgent(struct stream *stream, bool is_urgent)
+{
+	if (stream->ops->set_urgent != NULL)
+		stream->ops->set_urgent(stream, is_urgent);
 }
 
 /* Closes and frees the stream and all below it. Never from inside on_ready. NULL is fine. */

@@ -14,6 +14,7 @@
  * It belongs to its worker and is used in its thread only, so references are plain numbers.
  */
 
+struct demotion;
 struct endpoints;
 struct event_base;
 struct generation;
@@ -34,7 +35,11 @@ struct generation_place {
 	struct resolver *resolver;
 	struct health_book *healths;          /* of the worker; outlives its generations */
 	const struct step_observer *observer; /* of the ways to bastions; NULL: nobody */
-	size_t worker_index;                  /* which of how many */
+	/* A server was heard to be the primary no longer; `demotion` is borrowed, and has no
+	 * message yet. */
+	void (*on_demotion)(void *arg, const struct demotion *demotion);
+	void *arg;
+	size_t worker_index; /* which of how many */
 	size_t worker_count;
 };
 
@@ -56,6 +61,10 @@ void generation_retire(struct generation *generation);
 /* The machine has slept: looks at once at names that are watched, endpoints that are down and sessions
  * to bastions. */
 void generation_wake(struct generation *generation);
+
+/* Another worker's generation has heard it: ours leave that server too. Nothing happens if the
+ * news is about another setup. */
+void generation_hear_demotion(struct generation *generation, const struct demotion *demotion);
 
 /* Logs in to those of its bastions that say so (`eager`). */
 void generation_warm_up(struct generation *generation);

@@ -33,6 +33,9 @@ bool tunnel_tidy(struct tunnel *tunnel);
 /* Ends it as soon as no reply is outstanding, or now if the client has asked for nothing yet. */
 void tunnel_drain(struct tunnel *tunnel);
 
+/* Whether its server is to give a sign of life each second (stream_set_urgent()). */
+void tunnel_set_urgent(struct tunnel *tunnel, bool is_urgent);
+
 /* Logs that it is open, and what it is. */
 void tunnel_tell(const struct tunnel *tunnel);
 

@@ -13,15 +13,19 @@
  * setup.
  */
 
-struct address;
 struct event_base;
 struct health;
 struct resolver;
+struct service;
 struct watch;
 
 /* The user's server is not the primary any more; `why` (static) says who said so. Once for each
  * user, which may leave in it. Comes from the loop, or from inside watch_report_demoted(). */
 typedef void watch_moved_cb(void *arg, const char *why);
+
+/* The server at `address` has refused a write, as a user of the watch was told. */
+typedef void watch_demoted_cb(void *arg, const struct watch *watch,
+			      const struct resolved_address *address);
 
 /* A tunnel that uses the endpoint. It lives with whoever joins. */
 struct watch_user {
@@ -36,11 +40,11 @@ struct watch_user {
 struct watch_request {
 	struct event_base *base; /* borrowed, as all here */
 	struct resolver *resolver;
-	const struct address *endpoint;
-	int interval_s;      /* look at least so often; 0: do not look */
-	bool is_looked_up;   /* false: somebody else knows the addresses, a bastion for instance */
-	const char *service; /* its name, for the log */
+	const struct service *service;
+	size_t endpoint;       /* which of the service's */
 	struct health *health; /* is told of moves */
+	watch_demoted_cb *on_demoted;
+	void *arg;
 };
 
 /* Returns owned; NULL: no memory. */
@@ -55,9 +59,16 @@ void watch_join(struct watch *watch, struct watch_user *user);
 /* Harmless for one that has not joined. */
 void watch_leave(struct watch_user *user);
 
-/* The server at this address has refused a write: tells all who use it, unless that was said
- * lately, for then they came back to it and know. */
+/* The server at this address has refused a write: tells all who use it, and on_demoted(), unless
+ * that was said lately, for then they came back to it and know. */
 void watch_report_demoted(struct watch *watch, const struct resolved_address *address);
+
+/* Another worker was told so: the same, without on_demoted(). */
+void watch_hear_demoted(struct watch *watch, const struct resolved_address *address);
+
+/* Which endpoint of which service it watches. */
+size_t watch_service(const struct watch *watch);
+size_t watch_endpoint(const struct watch *watch);
 
 /* Looks the name up now, if anybody uses the endpoint, rather than in its time. */
 void watch_look_now(struct watch *watch);

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "tunnel/inbox.h"
 #include "tunnel/setup.h"
 
 #include <stdbool.h>
@@ -14,11 +15,10 @@
  * from another thread; clients come in through its inbox.
  */
 
+struct demotion;
 struct event_base;
 struct generation;
 struct health_book;
-struct inbox;
-struct message;
 struct resolver;
 struct scratch;
 struct tunnel;
@@ -35,9 +35,17 @@ struct worker_client {
 
 /* For the main thread. */
 
-/* Makes the worker number `index` of `count`, with its generation of `setup` (borrowed; it takes
- * a reference of its own), and starts its thread, with all signals blocked. Returns owned. */
-struct worker *worker_start(struct setup *setup, size_t index, size_t count, struct err *err);
+struct worker_request {
+	struct setup *setup; /* borrowed; the worker takes a reference of its own */
+	size_t index;        /* which of how many */
+	size_t count;
+	struct inbox *host;                   /* borrowed; the main thread's, where news go */
+	message_receive_cb *receive_demotion; /* there: a struct demotion that a worker heard */
+};
+
+/* Makes a worker with its generation of the setup, and starts its thread, with all signals
+ * blocked. Returns owned. */
+struct worker *worker_start(const struct worker_request *request, struct err *err);
 
 /* Hands a client over. False when memory ran out; then nothing was taken. */
 bool worker_submit(struct worker *worker, const struct worker_client *client) ATTR_MUST_CHECK;
@@ -58,6 +66,9 @@ void worker_drain(struct worker *worker, struct message *when_empty, struct inbo
 
 /* The machine has slept: looks at once at what may have changed meanwhile. */
 void worker_wake(struct worker *worker);
+
+/* Another worker has heard that a server is the primary no longer; `demotion` is borrowed. */
+void worker_tell_demotion(struct worker *worker, const struct demotion *demotion);
 
 /* Logs its tunnels. */
 void worker_list_tunnels(struct worker *worker);

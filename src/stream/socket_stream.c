@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ struct socket_stream {
 	struct event on_read; /* both persistent */
 	struct event on_write;
 	bool acknowledges_at_once;
+	int usual_idle_s;    /* while it is urgent; 0: it is not */
 	unsigned registered; /* enum stream_interest that the two events stand for now */
 };
 
@@ -136,6 +138,25 @@ socket_reset_on_close(struct stream *stream)
 	(void)setsockopt(from_stream(stream)->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+/* Linux counts a new TCP_KEEPIDLE from the last byte that came: who was quiet for a second is asked
+ * at once. On a unix socket this has no effect. */
+static void
+socket_set_urgent(struct stream *stream, bool is_urgent)
+{
+	struct socket_stream *socket = from_stream(stream);
+	int idle_s = is_urgent ? 1 : socket->usual_idle_s;
+	socklen_t size = sizeof socket->usual_idle_s;
+
+	if (is_urgent == (socket->usual_idle_s != 0) || COMPAT_TCP_KEEPIDLE < 0)
+		return;
+	if (!is_urgent)
+		socket->usual_idle_s = 0;
+	else if (getsockopt(socket->fd, IPPROTO_TCP, COMPAT_TCP_KEEPIDLE, &socket->usual_idle_s,
+			    &size) != 0)
+		return;
+	(void)setsockopt(socket->fd, IPPROTO_TCP, COMPAT_TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+}
+
 static void
 socket_free(struct stream *stream)
 {
@@ -154,6 +175,7 @@ static const struct stream_ops socket_ops = {
 	.has_pending = socket_has_pending,
 	.set_interest = socket_set_interest,
 	.reset_on_close = socket_reset_on_close,
+	.set_urgent = socket_set_urgent,
 	.free = socket_free,
 };
 

@@ -170,6 +170,12 @@ tls_reset_on_close(struct stream *stream)
 }
 
 static void
+tls_set_urgent(struct stream *stream, bool is_urgent)
+{
+	stream_set_urgent(from_stream(stream)->lower, is_urgent);
+}
+
+static void
 tls_free(struct stream *stream)
 {
 	struct tls_stream *tls = from_stream(stream);
@@ -191,6 +197,7 @@ static const struct stream_ops tls_ops = {
 	.has_pending = tls_has_pending,
 	.set_interest = tls_set_interest,
 	.reset_on_close = tls_reset_on_close,
+	.set_urgent = tls_set_urgent,
 	.free = tls_free,
 };
 

@@ -1,6 +1,7 @@
 #include "tunnel/generation.h"
 
 #include "stream/tls_sessions.h"
+#include "tunnel/demotion.h"
 #include "tunnel/endpoints.h"
 #include "tunnel/health.h"
 #include "tunnel/hold.h"
@@ -31,23 +32,37 @@ struct generation {
 	struct session_pool **pools;
 };
 
+static void
+on_demoted(void *arg, const struct watch *watch, const struct resolved_address *address)
+{
+	const struct generation *generation = arg;
+	const struct demotion demotion = {
+		.setup = generation->setup,
+		.service = watch_service(watch),
+		.endpoint = watch_endpoint(watch),
+		.address = *address,
+		.heard_by = generation->place.worker_index,
+	};
+
+	generation->place.on_demotion(generation->place.arg, &demotion);
+}
+
 static bool
 make_watches(struct generation *generation, const struct service *service,
 	     struct generation_service *own)
 {
-	const struct address_list *endpoints = &service->options.connect;
+	size_t count = service->options.connect.count;
 
-	own->watches = calloc(endpoints->count, sizeof(struct watch *));
-	for (size_t i = 0; own->watches != NULL && i < endpoints->count; i++) {
+	own->watches = calloc(count, sizeof(struct watch *));
+	for (size_t i = 0; own->watches != NULL && i < count; i++) {
 		const struct watch_request request = {
 			.base = generation->place.base,
 			.resolver = generation->place.resolver,
-			.endpoint = &endpoints->items[i],
-			.interval_s = service->options.dns_watch_s,
-			.is_looked_up = service->bastion == NULL &&
-					!address_is_unix(&endpoints->items[i]),
-			.service = service->name,
+			.service = service,
+			.endpoint = i,
 			.health = own->health,
+			.on_demoted = on_demoted,
+			.arg = generation,
 		};
 		own->watches[i] = watch_new(&request);
 		if (own->watches[i] == NULL)
@@ -312,6 +327,15 @@ generation_wake(struct generation *generation)
 		if (generation->pools[i] != NULL)
 			session_pool_wake(generation->pools[i]);
 	}
+}
+
+void
+generation_hear_demotion(struct generation *generation, const struct demotion *demotion)
+{
+	if (generation->setup != demotion->setup)
+		return;
+	struct watch *const *watches = generation->services[demotion->service].watches;
+	watch_hear_demoted(watches[demotion->endpoint], &demotion->address);
 }
 
 struct setup *

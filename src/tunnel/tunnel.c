@@ -579,6 +579,13 @@ tunnel_drain(struct tunnel *tunnel)
 }
 
 void
+tunnel_set_urgent(struct tunnel *tunnel, bool is_urgent)
+{
+	if (tunnel->state == TUNNEL_RELAYING)
+		stream_set_urgent(tunnel->server, is_urgent);
+}
+
+void
 tunnel_tell(const struct tunnel *tunnel)
 {
 	const struct tunnel_story story = story_of(tunnel);

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "config/address.h"
+#include "config/config.h"
 #include "tunnel/health.h"
 #include "tunnel/resolver.h"
 #include "tunnel/socket_setup.h"
@@ -47,6 +47,22 @@ set_state(struct watch *watch, enum watch_state state)
 	watch->state = state;
 }
 
+static const struct address *
+endpoint_of(const struct watch *watch)
+{
+	return &watch->request.service->options.connect.items[watch->request.endpoint];
+}
+
+/* Where a bastion resolves the name, or there is none, nobody here can look. */
+static bool
+is_looked_up(const struct watch *watch)
+{
+	const struct service *service = watch->request.service;
+
+	return service->options.dns_watch_s > 0 && service->bastion == NULL &&
+	       !address_is_unix(endpoint_of(watch));
+}
+
 static void
 wait_for_next(struct watch *watch, int seconds)
 {
@@ -83,8 +99,8 @@ note_move(struct watch *watch, const struct resolved_address *from, const char *
 	health_note_move(watch->request.health, name);
 	log_write(&log_main, LOG_LEVEL_NOTICE,
 		  "Service [%s]: %s has moved away from %s: %s; its tunnels are closed",
-		  watch->request.service,
-		  address_format(watch->request.endpoint, endpoint, sizeof endpoint),
+		  watch->request.service->name,
+		  address_format(endpoint_of(watch), endpoint, sizeof endpoint),
 		  name[0] != '\0' ? name : "its server", why);
 }
 
@@ -149,7 +165,7 @@ static void
 on_looked_up(void *arg, const struct resolved *resolved, const struct err *err ATTR_UNUSED)
 {
 	struct watch *watch = arg;
-	int next_s = watch->request.interval_s;
+	int next_s = watch->request.service->options.dns_watch_s;
 
 	watch->lookup = NULL;
 	if (resolved != NULL && !resolved->is_stale) {
@@ -168,7 +184,7 @@ static void
 on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	struct watch *watch = arg;
-	const struct address *endpoint = watch->request.endpoint;
+	const struct address *endpoint = endpoint_of(watch);
 
 	watch->lookup = resolver_start_anew(watch->request.resolver, address_host(endpoint),
 					    endpoint->port, on_looked_up, watch);
@@ -176,7 +192,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		set_state(watch, WATCH_LOOKING);
 	} else {
 		set_state(watch, WATCH_IDLE);
-		wait_for_next(watch, watch->request.interval_s);
+		wait_for_next(watch, watch->request.service->options.dns_watch_s);
 	}
 }
 
@@ -215,8 +231,7 @@ watch_join(struct watch *watch, struct watch_user *user)
 		health_note_arrival(watch->request.health,
 				    format(&user->address, name, sizeof name));
 	list_append(&watch->users, &user->link);
-	if (watch->state == WATCH_IDLE && watch->request.is_looked_up &&
-	    watch->request.interval_s > 0)
+	if (watch->state == WATCH_IDLE && is_looked_up(watch))
 		wait_for_next(watch, SOON_S);
 }
 
@@ -235,18 +250,47 @@ watch_leave(struct watch_user *user)
 	set_state(watch, WATCH_IDLE);
 }
 
-void
-watch_report_demoted(struct watch *watch, const struct resolved_address *address)
+/* False: it is known already. */
+static bool
+note_demoted(struct watch *watch, const struct resolved_address *address)
 {
 	uint64_t now_us = clock_now_us();
 	bool is_known = watch->demoted_us != 0 && now_us - watch->demoted_us < told_once_us &&
 			resolved_is_same(&watch->demoted, address);
 
 	if (is_known)
-		return;
+		return false;
 	watch->demoted = *address;
 	watch->demoted_us = now_us;
+	return true;
+}
+
+void
+watch_report_demoted(struct watch *watch, const struct resolved_address *address)
+{
+	if (!note_demoted(watch, address))
+		return;
+	watch->request.on_demoted(watch->request.arg, watch, address);
 	tell_all(watch, address, "it refuses writes (READONLY)");
+}
+
+void
+watch_hear_demoted(struct watch *watch, const struct resolved_address *address)
+{
+	if (note_demoted(watch, address))
+		tell_all(watch, address, "it refuses writes (READONLY)");
+}
+
+size_t
+watch_service(const struct watch *watch)
+{
+	return watch->request.service->index;
+}
+
+size_t
+watch_endpoint(const struct watch *watch)
+{
+	return watch->request.endpoint;
 }
 
 void

@@ -3,9 +3,9 @@
 #include "base/log.h"
 #include "config/bastion.h"
 #include "ssh/proxy_command.h"
+#include "tunnel/demotion.h"
 #include "tunnel/generation.h"
 #include "tunnel/health.h"
-#include "tunnel/inbox.h"
 #include "tunnel/relay.h"
 #include "tunnel/resolver.h"
 #include "tunnel/tunnel.h"
@@ -20,18 +20,21 @@
 /* One read takes this much at most: four full TLS records, which is where larger stops paying. */
 enum { SCRATCH_SIZE = 64 * 1024 };
 
+/* After sleep, servers are asked for a sign of life each second for so long. */
+static const struct timeval urgency = {.tv_sec = 3};
+
 struct worker {
 	pthread_t thread;
 	bool is_running;
-	size_t index; /* which of how many */
-	size_t count;
-	atomic_int load;     /* clients in the inbox and tunnels */
-	struct inbox *inbox; /* owned; the only part that other threads touch */
+	struct worker_request request; /* without the setup */
+	atomic_int load;               /* clients in the inbox and tunnels */
+	struct inbox *inbox;           /* owned; the only part that other threads touch */
 
 	/* The thread's own. */
 	struct event_base *base;   /* owned */
 	struct resolver *resolver; /* owned */
 	struct event *tidy;        /* owned */
+	struct event *calm_down;   /* owned; the end of an urgency */
 	struct scratch scratch;    /* owned */
 	struct health_book healths;
 	struct step_observer on_way;   /* to bastions */
@@ -102,6 +105,29 @@ on_way_step(void *arg, const struct step *step)
 	}
 }
 
+static void
+on_demotion(void *arg, const struct demotion *demotion)
+{
+	const struct worker *worker = arg;
+	struct demotion *copy = demotion_copy(demotion);
+
+	/* Without memory each worker hears it from its own clients. */
+	if (copy == NULL)
+		return;
+	copy->message.receive = worker->request.receive_demotion;
+	inbox_post(worker->request.host, &copy->message);
+}
+
+static void
+receive_demotion(struct message *message, void *receiver)
+{
+	struct demotion *demotion = (struct demotion *)(void *)message;
+	const struct worker *worker = receiver;
+
+	generation_hear_demotion(worker->generation, demotion);
+	demotion_free(demotion);
+}
+
 /* Makes the generation of `setup` the present one. False: no memory, and nothing is changed. */
 static bool
 renew(struct worker *worker, struct setup *setup)
@@ -111,8 +137,10 @@ renew(struct worker *worker, struct setup *setup)
 		.resolver = worker->resolver,
 		.healths = &worker->healths,
 		.observer = &worker->on_way,
-		.worker_index = worker->index,
-		.worker_count = worker->count,
+		.on_demotion = on_demotion,
+		.arg = worker,
+		.worker_index = worker->request.index,
+		.worker_count = worker->request.count,
 	};
 	struct generation *fresh = generation_new(&place, setup, worker->generation);
 
@@ -166,12 +194,27 @@ receive_warm_up(struct message *message, void *receiver)
 }
 
 static void
+set_urgent(struct worker *worker, bool is_urgent)
+{
+	for (struct list *link = worker->tunnels.next; link != &worker->tunnels; link = link->next)
+		tunnel_set_urgent(tunnel_of(LIST_ITEM(link, struct worker_slot, all)), is_urgent);
+}
+
+static void
+on_calm_down(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	set_urgent(arg, false);
+}
+
+static void
 receive_wake(struct message *message, void *receiver)
 {
-	const struct worker *worker = receiver;
+	struct worker *worker = receiver;
 
 	resolver_forget(worker->resolver);
 	generation_wake(worker->generation);
+	set_urgent(worker, true);
+	(void)event_add(worker->calm_down, &urgency);
 	free(message);
 }
 
@@ -291,12 +334,14 @@ make_loop(struct worker *worker)
 		return false;
 	worker->resolver = resolver_new(worker->base);
 	worker->tidy = event_new(worker->base, -1, 0, on_tidy, worker);
+	worker->calm_down = event_new(worker->base, -1, 0, on_calm_down, worker);
 	worker->inbox = inbox_new(worker->base, worker);
-	return worker->resolver != NULL && worker->tidy != NULL && worker->inbox != NULL;
+	return worker->resolver != NULL && worker->tidy != NULL && worker->calm_down != NULL &&
+	       worker->inbox != NULL;
 }
 
 struct worker *
-worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
+worker_start(const struct worker_request *request, struct err *err)
 {
 	struct worker *worker = calloc(1, sizeof *worker);
 
@@ -306,13 +351,13 @@ worker_start(struct setup *setup, size_t index, size_t count, struct err *err)
 	list_init(&worker->tunnels);
 	list_init(&worker->to_tidy);
 	list_init(&worker->tasks);
-	worker->index = index;
-	worker->count = count;
+	worker->request = *request;
+	worker->request.setup = NULL;
 	health_book_init(&worker->healths);
 	worker->on_way = (struct step_observer){.on_step = on_way_step, .arg = worker};
 	worker->scratch.size = SCRATCH_SIZE;
 	worker->scratch.bytes = malloc(SCRATCH_SIZE);
-	if (worker->scratch.bytes == NULL || !make_loop(worker) || !renew(worker, setup))
+	if (worker->scratch.bytes == NULL || !make_loop(worker) || !renew(worker, request->setup))
 		goto no_memory;
 	if (start_thread(worker, err))
 		return worker;
@@ -390,6 +435,17 @@ worker_wake(struct worker *worker)
 }
 
 void
+worker_tell_demotion(struct worker *worker, const struct demotion *demotion)
+{
+	struct demotion *copy = demotion_copy(demotion);
+
+	if (copy == NULL)
+		return;
+	copy->message.receive = receive_demotion;
+	worker_post(worker, &copy->message);
+}
+
+void
 worker_list_tunnels(struct worker *worker)
 {
 	/* Without memory nobody needs a list more than memory. */
@@ -441,6 +497,8 @@ worker_stop(struct worker *worker)
 	resolver_free(worker->resolver);
 	if (worker->tidy != NULL)
 		event_free(worker->tidy);
+	if (worker->calm_down != NULL)
+		event_free(worker->calm_down);
 	if (worker->base != NULL)
 		event_base_free(worker->base);
 	health_book_done(&worker->healths);

@@ -33,12 +33,12 @@ def group(tmp_path, certificates, name_server) -> Iterator[ReplicationGroup]:
 def launch_group(launch, group, certificates) -> Callable[..., Daemon]:
     """Starts a daemon with services to the primary's and to the reader's name."""
 
-    def start(**options) -> Daemon:
+    def start(workers: int = 1, **options) -> Daemon:
         common = {"CAfile": certificates.ca_file, "TIMEOUThold": 30, **options}
         return launch(
             Service("primary", connect=f"{PRIMARY}:{group.port}", role="primary", **common),
             Service("replica", connect=f"{REPLICA}:{group.port}", role="replica", **common),
-            globals={"resolver": group.names.address, "errors": "resp", "workers": 1},
+            globals={"resolver": group.names.address, "errors": "resp", "workers": workers},
         )
 
     return start
@@ -201,8 +201,10 @@ def test_answer_that_flaps_once_moves_nobody(launch_group, group):
         client.ping()
 
 
-def test_refused_write_is_passed_on_before_the_end(launch_group, group):
-    daemon = launch_group(dnsWatch=0)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_refused_write_is_passed_on_before_the_end(launch_group, group, workers):
+    """And all who use that server have to leave it, in whichever worker they are."""
+    daemon = launch_group(workers, dnsWatch=0)
     with daemon.connect("primary") as client, daemon.connect("primary") as idle:
         client.ping()
         idle.ping()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from harness.daemon import Service, binary_path
-from harness.peers import good_tls, greet, hold
+from harness.peers import Conversation, good_tls, greet, hold
 from harness.waiting import is_sanitised, wait_for
 
 SOURCE = Path(__file__).parent / "preload" / "sleep.c"
 NAME = "master.moving.test"
+TCP_REPAIR = 19  # linux/tcp.h
 
 pytestmark = pytest.mark.skipif(
     is_sanitised(binary_path()), reason="sanitizers want to be loaded first"
@@ -85,3 +88,34 @@ def test_bastions_are_asked_for_a_sign_of_life_at_once(
         daemon.wait_for_log("this machine has slept")
         server.wait_for_log(r"server_input_channel_open: ctype probe@cachetunnel")
         client.ping()
+
+
+@pytest.mark.direct_only("a bastion's own connections end with it")
+def test_servers_are_asked_for_a_sign_of_life_at_once(launch, serve, night):
+    """One that has forgotten us over night says so when it is asked, which would else be in 100
+    seconds."""
+    env, slept = night
+    forget = threading.Event()
+
+    def vanish(talk: Conversation) -> None:
+        """The socket goes without a word to anybody: TCP_REPAIR, as for moving containers."""
+        talk.socket.sendall(b"+PONG\r\n")
+        forget.wait(60)
+        talk.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+        talk.socket.close()
+        forgotten.set()
+
+    forgotten = threading.Event()
+    peer = serve(vanish)
+    daemon = launch(
+        Service("redis", connect=peer.address, plain="yes", TIMEOUTdead=300),
+        globals={"workers": 1},
+        env=env,
+    )
+    with daemon.connect() as client:
+        client.read(7)
+        forget.set()
+        assert forgotten.wait(60)
+        slept.touch()
+        daemon.wait_for_log("this machine has slept")
+        client.expect_close()

@@ -1,0 +1,158 @@
+/* Where clients wait: who may, for how long, and who goes when somebody comes through. */
+
+#include "tunnel/hold.h"
+
+#include "base/clock.h"
+
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { MOST = 4096, PIECE = 64 * 1024, MOST_PIECES = 256 };
+
+static const uint64_t soon_us = 60 * UINT64_C(1000000);
+
+struct place {
+	struct event_base *base;
+	struct hold *hold;
+	struct hold_seat *seats; /* MOST and one more */
+	unsigned gone;
+	unsigned given_up;
+};
+
+static void
+on_go(void *arg)
+{
+	((struct place *)arg)->gone++;
+}
+
+static void
+on_give_up(void *arg)
+{
+	((struct place *)arg)->given_up++;
+}
+
+static int
+set_up(void **state)
+{
+	struct place *place = calloc(1, sizeof *place);
+
+	assert_non_null(place);
+	place->base = event_base_new();
+	assert_non_null(place->base);
+	place->hold = hold_new(place->base);
+	assert_non_null(place->hold);
+	place->seats = calloc(MOST + 1, sizeof *place->seats);
+	assert_non_null(place->seats);
+	*state = place;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct place *place = *state;
+
+	for (size_t i = 0; i <= MOST; i++)
+		hold_leave(&place->seats[i], false);
+	hold_free(place->hold);
+	event_base_free(place->base);
+	free(place->seats);
+	free(place);
+	return 0;
+}
+
+static struct hold_seat *
+enter(struct place *place, size_t index, uint64_t span_us)
+{
+	struct hold_seat *seat = &place->seats[index];
+
+	seat->deadline_us = clock_now_us() + span_us;
+	seat->on_go = on_go;
+	seat->on_give_up = on_give_up;
+	seat->arg = place;
+	hold_enter(place->hold, seat);
+	return seat;
+}
+
+static void
+no_more_than_so_many_wait(void **state)
+{
+	struct place *place = *state;
+
+	for (size_t i = 0; i < MOST; i++)
+		assert_true(hold_park(enter(place, i, soon_us), 0));
+	struct hold_seat *last = enter(place, MOST, soon_us);
+	assert_false(hold_park(last, 0));
+	assert_int_equal(hold_count(place->hold), MOST);
+
+	hold_leave(&place->seats[7], false);
+	assert_true(hold_park(last, 0));
+	assert_int_equal(hold_count(place->hold), MOST);
+}
+
+static void
+no_more_than_so_much_is_kept(void **state)
+{
+	struct place *place = *state;
+
+	for (size_t i = 0; i < MOST_PIECES; i++)
+		assert_true(hold_park(enter(place, i, soon_us), PIECE));
+	struct hold_seat *talker = enter(place, MOST_PIECES, soon_us);
+	assert_false(hold_park(talker, 1));
+	assert_true(hold_park(enter(place, MOST_PIECES + 1, soon_us), 0)); /* has said nothing */
+
+	hold_leave(&place->seats[0], false);
+	assert_true(hold_park(talker, PIECE));
+}
+
+static void
+nobody_waits_beyond_the_deadline(void **state)
+{
+	struct place *place = *state;
+
+	assert_false(hold_park(enter(place, 0, 0), 0));
+	assert_int_equal(hold_count(place->hold), 0);
+
+	assert_true(hold_park(enter(place, 1, 1000), 0));
+	while (place->given_up == 0)
+		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+	assert_int_equal(place->gone, 0);
+	assert_int_equal(hold_count(place->hold), 0);
+}
+
+static void
+one_tries_for_all(void **state)
+{
+	struct place *place = *state;
+
+	for (size_t i = 0; i < 10; i++)
+		assert_true(hold_park(enter(place, i, soon_us), 0));
+	assert_true(hold_is_looking(place->hold));
+	while (place->gone == 0)
+		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+	assert_int_equal(place->gone, 1);
+	assert_int_equal(hold_count(place->hold), 9);
+
+	hold_leave(&place->seats[0], true);
+	assert_int_equal(place->gone, 10);
+	assert_int_equal(hold_count(place->hold), 0);
+	assert_false(hold_is_looking(place->hold));
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(no_more_than_so_many_wait, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_more_than_so_much_is_kept, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nobody_waits_beyond_the_deadline, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(one_tries_for_all, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
