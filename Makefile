@@ -88,6 +88,7 @@ SOURCES := \
 	src/control/control_socket.c \
 	src/control/doctor.c \
 	src/control/doctor_advice.c \
+	src/control/doctor_daemon.c \
 	src/control/doctor_json.c \
 	src/control/doctor_listener.c \
 	src/control/doctor_report.c \

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "control/doctor_daemon.h"
 #include "control/doctor_listener.h"
 #include "control/doctor_report.h"
 #include "control/doctor_walk.h"
@@ -95,12 +96,13 @@ has_all_services(const struct config *config, const char *const *names,
 
 static void
 examine_service(struct doctor_walker *walker, const struct service *service,
-		struct doctor_report *report)
+		const struct doctor_daemon *daemon, struct doctor_report *report)
 {
 	const struct address_list *endpoints = &service->options.connect;
 
 	doctor_report_begin_service(report, service);
 	doctor_examine_listeners(service, report);
+	doctor_daemon_tell(daemon, service, report);
 	for (size_t i = 0; i < endpoints->count; i++) {
 		doctor_report_begin_endpoint(report, &endpoints->items[i]);
 		doctor_walk(walker, service->index, i);
@@ -121,10 +123,12 @@ examine(struct setup *setup, const struct doctor_request *request, struct doctor
 		add_file_finding(report, DOCTOR_FAILED, err.text, -1);
 		return;
 	}
+	struct doctor_daemon *daemon = doctor_daemon_ask(config);
 	for (size_t i = 0; i < config->service_count; i++) {
 		if (is_wanted(request->services, config->services[i]->name))
-			examine_service(walker, config->services[i], report);
+			examine_service(walker, config->services[i], daemon, report);
 	}
+	doctor_daemon_free(daemon);
 	doctor_walker_free(walker);
 }
 

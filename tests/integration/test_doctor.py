@@ -25,7 +25,7 @@ from harness.peers import (
     tls_context,
 )
 from harness.redis_server import RedisServer
-from harness.waiting import deadline_scale
+from harness.waiting import deadline_scale, wait_for
 
 pytestmark = pytest.mark.direct_only("the doctor needs no daemon, and makes its own way")
 
@@ -610,3 +610,31 @@ def test_hostile_names_do_not_reach_the_terminal(doctor, serve, certificates):
     )
     assert status == TLS
     assert "\033" not in said and "\nforged" not in said and "\r" not in said
+
+
+def test_running_daemon_tells_what_only_it_knows(doctor, controlled, serve, certificates):
+    peer = serve(hold, tls=tls_context(certificates.localhost))
+    gone = f"localhost:{closed_port()}"
+    daemon, control = controlled(
+        Service("redis", connect=[gone, peer.address], CAfile=certificates.ca_file),
+        Service("idle", connect=peer.address, CAfile=certificates.ca_file, warm=1),
+        globals={"workers": 1},
+    )
+    with daemon.connect() as client:
+        client.send(b"PING\r\n")
+        peer.next_handshake()
+        wait_for(lambda: control.service("redis")["addresses"], "the tunnel is open")
+        wait_for(lambda: control.service("idle")["warm"] == 1, "one is ready")
+        found = json.loads(doctor.run(daemon, "--json").stdout)
+    told = [
+        item
+        for service in found["services"]
+        for item in service["findings"]
+        if item["step"] == "daemon"
+    ]
+    assert [item["verdict"] for item in told] == ["note", "ok"]
+    assert told[0]["text"].startswith(
+        f"process {daemon.pid} has 1 tunnel(s) to 127.0.0.1:{peer.port} (1); 0 client(s) held"
+    )
+    assert f"{gone} is down: " in told[0]["text"]
+    assert "has 0 tunnel(s); 0 client(s) held, 1 warm connection(s)" in told[1]["text"]
