@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
 from harness.daemon import run_command
 from harness.process import status_field
-from harness.ssh_keys import ENCRYPTED_KINDS, KEY_KINDS
+from harness.ssh_keys import ENCRYPTED_KINDS, KEY_KINDS, KeyPair, generate
+from harness.sshd import login_user
 
 REFUSED = r"LOG3\[[^]]*\]:[^\n]*bastion 'hop'[^\n]*"
 
@@ -70,6 +72,59 @@ def failed_start(tmp_path, bastion, prefix: tuple[str, ...] = ()) -> str:
 @pytest.mark.parametrize("kind", KEY_KINDS)
 def test_key_of_every_kind_and_format_logs_in(tunnel, through, sshd, ssh_keys, kind):
     expect_ping(tunnel(through(sshd, identityFile=ssh_keys[kind].path)))
+
+
+@pytest.fixture
+def certify(tmp_path):
+    """Makes keys whose certificates an authority has signed; the authority's public key is
+    `certify.authority`."""
+    authority = generate(tmp_path / "authority", "-t", "ed25519")
+
+    def make(kind: str, validity: str = "-1d:+1d") -> KeyPair:
+        pair = generate(tmp_path / f"certified-{kind}", "-t", kind)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-s", authority.path, "-I", "test", "-n", login_user()]
+            + ["-V", validity, f"{pair.path}.pub"],
+            check=True,
+            capture_output=True,
+        )
+        return pair
+
+    make.authority = f"{authority.path}.pub"
+    return make
+
+
+def test_certificate_logs_in_where_only_its_authority_is_known(
+    tunnel, through, make_sshd, certify
+):
+    server = make_sshd(TrustedUserCAKeys=certify.authority)
+    server.authorize()
+    expect_ping(tunnel(through(server, identityFile=certify("ecdsa").path)))
+    server.wait_for_log("accepted publickey for .*ecdsa-cert .* id test")
+
+
+@pytest.mark.parametrize("kind, words", [("ed25519", "need libssh2 1.11"), ("rsa", "RSA keys")])
+def test_certificate_is_used_or_it_is_said_why_not(
+    tunnel, through, make_sshd, certify, kind, words
+):
+    server = make_sshd(TrustedUserCAKeys=certify.authority)
+    server.authorize()
+    pair = certify(kind)
+    daemon = tunnel(through(server, identityFile=pair.path))
+    if f"cannot use certificate '{pair.path}-cert.pub'" not in daemon.log():
+        expect_ping(daemon)  # libssh2 has learnt it
+        return
+    assert words in daemon.log()
+    expect_refusal(daemon, str(pair.path))
+
+
+def test_certificate_that_has_expired_is_named(tunnel, through, make_sshd, certify):
+    server = make_sshd(TrustedUserCAKeys=certify.authority)
+    server.authorize()
+    pair = certify("ecdsa", "-2d:-1d")
+    daemon = tunnel(through(server, identityFile=pair.path))
+    daemon.wait_for_log(f"{pair.path}-cert.pub': it expired at ")
+    expect_refusal(daemon, str(pair.path))
 
 
 @pytest.mark.parametrize("kind", ENCRYPTED_KINDS)
