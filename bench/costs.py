@@ -47,11 +47,12 @@ def cpu(process: int) -> Costs:
     return Costs(user * TICK_S, system * TICK_S)
 
 
-def memory_kib(process: int) -> int:
-    """Memory of the family: its own pages, and its share of those that it shares (PSS)."""
+def memory_kib(process: int, kind: str = "Pss") -> int:
+    """Memory of the family: its own pages, and its share of those that it shares (PSS); or another
+    line of smaps_rollup."""
     total = 0
     for member in family(process) if process else []:
         for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(f"{kind}:"):
                 total += int(line.split()[1])
     return total

@@ -5,8 +5,9 @@
 
 System calls are counted by strace, instructions and allocations by callgrind, each for a daemon
 with one worker and one client that asks one thing after another. Each count is the difference of a
-long and a short run, so that start and end cancel. Where a tool is missing or not allowed, that is
-said, and nothing fails.
+long and a short run, so that start and end cancel. Memory is what many idle connections take more
+than few, and what they take more once each of them has asked again and again. Where a tool is
+missing or not allowed, that is said, and nothing fails.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ import sys
 from pathlib import Path
 from typing import Callable, Iterator
 
-from bench.costs import family
+from bench.costs import family, memory_kib
 from bench.lab import Lab, LabError, free_port, run
 from bench.machine import first_match
 from bench.peers import binary, cachetunnel_file, find
 
 FILE = Path(__file__).with_name("counts.json")
 TOLERANCE = 0.05
-SLACK = 0.05  # what start and end differ by, shared among all that is counted; 0 needs some
+SLACK = 0.1  # what start and end differ by, shared among all that is counted; 0 needs some
 GET = b"*2\r\n$3\r\nGET\r\n$5\r\nsmall\r\n"
 VALUE = b"$3\r\nxxx\r\n"
 ALLOCATORS = {"malloc", "calloc", "realloc"}
@@ -136,6 +137,34 @@ def read_callgrind(text: str) -> dict[str, int]:
     return {"instructions": int(total.group(1)), "allocations": allocations}
 
 
+FEW_CONNECTIONS, MANY_CONNECTIONS = 100, 400
+ROUNDS = 20
+
+
+def count_memory(lab: Lab) -> dict[str, float]:
+    """KiB for each idle connection. (Not as PSS: that changes when others come and go who use the
+    same libraries.)"""
+    port = free_port()
+    config = cachetunnel_file(lab, port, workers=1)
+    with lab.running("counted", [binary(), config], port) as process, contextlib.ExitStack() as all_:
+        clients: list[socket.socket] = []
+
+        def memory_with(count: int) -> int:
+            while len(clients) < count:
+                clients.append(all_.enter_context(connect(port)))
+                ask(clients[-1])
+            return memory_kib(process, "Anonymous")
+
+        few, many = memory_with(FEW_CONNECTIONS), memory_with(MANY_CONNECTIONS)
+        for client in clients * ROUNDS:
+            ask(client)
+        later = memory_kib(process, "Anonymous")
+    return {
+        "KiB per idle connection": (many - few) / (MANY_CONNECTIONS - FEW_CONNECTIONS),
+        "KiB per idle connection, later": max(0.0, (later - many) / MANY_CONNECTIONS),
+    }
+
+
 COUNTERS = (
     ("strace", ["strace", "-o", "/dev/null", "true"], count_system_calls),
     ("valgrind", ["valgrind", "--tool=none", "--log-file=/dev/null", "true"], count_instructions),
@@ -151,7 +180,7 @@ def can_run(command: list[str]) -> bool:
 
 def count_all(lab: Lab) -> dict[str, float]:
     """{"instructions per request": …, …}"""
-    counts: dict[str, float] = {}
+    counts = {name: round(value, 2) for name, value in count_memory(lab).items()}
     for tool, probe, counter in COUNTERS:
         if not can_run(probe):
             print(f"note: {tool} is missing or not allowed here, so what it counts was not checked")
