@@ -74,7 +74,7 @@ COLUMNS = (
     ("p99_ms", "p99 latency", "← less is better", FROM_BEST),
     ("cpu_us", "own CPU", "← less is better", FROM_BEST),
 )
-ROW_HEIGHT, TITLE_WIDTH, COLUMN_WIDTH, COLUMN_GAP, HEAD_HEIGHT = 28, 240, 225, 24, 92
+ROW_HEIGHT, TITLE_WIDTH, COLUMN_WIDTH, COLUMN_GAP, HEAD_HEIGHT = 28, 265, 225, 24, 92
 
 
 def _position(ratio: float, ticks: tuple) -> float:

@@ -25,11 +25,11 @@ def family(process: int) -> list[int]:
     """The process and all below it."""
     family = [process]
     for member in family:
-        for task in Path(f"/proc/{member}/task").glob("*"):
-            try:
+        try:
+            for task in Path(f"/proc/{member}/task").iterdir():
                 family += [int(child) for child in (task / "children").read_text().split()]
-            except OSError:
-                continue  # it has just ended
+        except OSError:
+            continue  # it has just ended
     return family
 
 
