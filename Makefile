@@ -186,6 +186,7 @@ SOURCES := \
 	src/tunnel/stats.c \
 	src/tunnel/stay.c \
 	src/tunnel/tunnel.c \
+	src/tunnel/tunnel_end.c \
 	src/tunnel/tunnel_log.c \
 	src/tunnel/unix_socket.c \
 	src/tunnel/warm.c \

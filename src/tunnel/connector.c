@@ -149,6 +149,8 @@ bind_source(const struct attempt *attempt)
 	return true;
 }
 
+static void on_progress(evutil_socket_t fd, short what, void *arg);
+
 /* False, explained, if it failed at once. */
 static bool
 open_socket(struct attempt *attempt)
@@ -162,6 +164,8 @@ open_socket(struct attempt *attempt)
 		return false;
 	}
 	connector->running++;
+	(void)event_assign(&attempt->progress, connector->request.base, attempt->fd, EV_WRITE,
+			   on_progress, attempt);
 	if (!socket_setup(attempt->fd, family, SOCKET_SIDE_REMOTE, connector->request.dead_s,
 			  connector->request.socket_options, &connector->err))
 		return false;
@@ -176,8 +180,6 @@ open_socket(struct attempt *attempt)
 	return false;
 }
 
-static void begin_next(struct connector *connector);
-
 static void
 give_up(struct attempt *attempt)
 {
@@ -187,6 +189,8 @@ give_up(struct attempt *attempt)
 	if (connector->request.on_failed != NULL)
 		connector->request.on_failed(connector->arg, attempt->address);
 }
+
+static void begin_next(struct connector *connector);
 
 static void
 on_progress(evutil_socket_t fd, short what, void *arg)
@@ -223,8 +227,6 @@ begin_next(struct connector *connector)
 			give_up(attempt);
 			continue;
 		}
-		(void)event_assign(&attempt->progress, connector->request.base, attempt->fd,
-				   EV_WRITE, on_progress, attempt);
 		(void)event_add(&attempt->progress, timeout.tv_sec > 0 ? &timeout : NULL);
 		if (connector->begun < connector->addresses.count)
 			(void)event_add(&connector->next, &attempt_delay);

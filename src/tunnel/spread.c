@@ -2,24 +2,19 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "tunnel/backoff.h"
 
-#include <openssl/rand.h>
 #include <stdlib.h>
 
 /* How many addresses are remembered: more than the five replicas that a primary may have. */
 enum { MAX_PLACES = 64 };
 
-/* For how long an address is left out, doubling with each failure. */
-static const uint64_t first_pause_us = 1000 * 1000;
-enum { MAX_DOUBLINGS = 5 };
-
 struct spread_place {
 	struct list link;
 	struct resolved_address address;
 	unsigned open; /* tunnels */
-	unsigned failures;
-	uint64_t retry_us; /* when it may be tried again */
-	uint64_t turn;     /* when it was chosen last, for those with equally many */
+	struct backoff backoff;
+	uint64_t turn; /* when it was chosen last, for those with equally many */
 };
 
 struct spread {
@@ -124,7 +119,8 @@ spread_arrange(struct spread *spread, struct resolved *addresses)
 		ranked[i] = (struct ranked){.address = addresses->items[i]};
 		if (place == NULL)
 			continue;
-		ranked[i].is_left_out = place->failures > 0 && now_us < place->retry_us;
+		ranked[i].is_left_out = place->backoff.failures > 0 &&
+					backoff_left_us(&place->backoff, now_us) > 0;
 		ranked[i].open = place->open;
 		ranked[i].turn = place->turn;
 	}
@@ -143,16 +139,9 @@ void
 spread_note_failure(struct spread *spread, const struct resolved_address *address)
 {
 	struct spread_place *place = find(spread, address);
-	unsigned char random = 0;
 
-	if (place == NULL)
-		return;
-	unsigned doublings = place->failures < MAX_DOUBLINGS ? place->failures : MAX_DOUBLINGS;
-	uint64_t pause_us = first_pause_us << doublings;
-	/* Fewer than all workers should try again in the same moment. */
-	(void)RAND_bytes(&random, sizeof random);
-	place->failures++;
-	place->retry_us = clock_now_us() + pause_us / 2 + pause_us * random / 255;
+	if (place != NULL)
+		(void)backoff_fail(&place->backoff, clock_now_us(), false);
 }
 
 struct spread_place *
@@ -163,7 +152,7 @@ spread_open(struct spread *spread, const struct resolved_address *address)
 	if (place == NULL)
 		return NULL;
 	place->open++;
-	place->failures = 0;
+	backoff_reset(&place->backoff);
 	return place;
 }
 

@@ -13,6 +13,7 @@
 #include "tunnel/socket_setup.h"
 #include "tunnel/stats.h"
 #include "tunnel/stay.h"
+#include "tunnel/tunnel_end.h"
 #include "tunnel/tunnel_log.h"
 #include "tunnel/worker.h"
 
@@ -180,103 +181,32 @@ log_end(struct tunnel *tunnel, bool is_trouble, bool is_reset, const char *why)
 	tunnel_log_closed(&story, is_trouble, is_reset, why);
 }
 
-static const char *
-describe_end(enum relay_end how)
-{
-	switch (how) {
-	case RELAY_CLIENT_ENDED:
-		return "the client closed";
-	case RELAY_SERVER_ENDED:
-		return "the server closed";
-	case RELAY_CLIENT_RESET:
-		return "the client reset the connection";
-	case RELAY_SERVER_RESET:
-		return "the server reset the connection";
-	case RELAY_CLIENT_FAILED:
-		return "the client's connection failed";
-	case RELAY_SERVER_FAILED:
-		return "the server's connection failed";
-	case RELAY_REFUSED:
-		return "the client was refused";
-	case RELAY_IDLE:
-		return "nothing moved for the time that TIMEOUTidle gives";
-	case RELAY_DRAINED:
-		return "cachetunnel stops, and no reply was outstanding";
-	case RELAY_LEFT:
-		return "the server is the primary no longer, and no reply was outstanding";
-	case RELAY_CUT:
-		return "the server is the primary no longer, and owed a reply for the time that "
-		       "TIMEOUTmove gives";
-	case RELAY_NO_MEMORY:
-		return "out of memory";
-	}
-	return "unknown";
-}
-
-static enum stats_end
-stats_end_of(enum relay_end how)
-{
-	switch (how) {
-	case RELAY_CLIENT_ENDED:
-		return STATS_CLIENT_CLOSED;
-	case RELAY_SERVER_ENDED:
-		return STATS_SERVER_CLOSED;
-	case RELAY_CLIENT_RESET:
-		return STATS_CLIENT_RESET;
-	case RELAY_SERVER_RESET:
-		return STATS_SERVER_RESET;
-	case RELAY_CLIENT_FAILED:
-		return STATS_CLIENT_FAILED;
-	case RELAY_SERVER_FAILED:
-		return STATS_SERVER_FAILED;
-	case RELAY_REFUSED:
-		return STATS_REFUSED;
-	case RELAY_IDLE:
-		return STATS_IDLE;
-	case RELAY_DRAINED:
-		return STATS_STOPPED;
-	case RELAY_LEFT:
-	case RELAY_CUT:
-		return STATS_MOVED;
-	case RELAY_NO_MEMORY:
-		break;
-	}
-	return STATS_NO_MEMORY;
-}
-
 /* What broke on one side is passed on to the other as a reset, unless the service says that
  * even errors are to look like an orderly end (`reset = no`). */
-static bool
-pass_reset_on(struct tunnel *tunnel, enum relay_end how)
+static void
+pass_reset_on(struct tunnel *tunnel, const struct tunnel_end *what)
 {
-	bool is_client = how == RELAY_CLIENT_RESET || how == RELAY_CLIENT_FAILED;
-	bool is_server = how == RELAY_SERVER_RESET || how == RELAY_SERVER_FAILED ||
-			 how == RELAY_CUT;
-
-	if (options_of(tunnel)->reset) {
-		if (is_client || how == RELAY_IDLE)
-			stream_reset_on_close(tunnel->server);
-		if (is_server || how == RELAY_IDLE)
-			stream_reset_on_close(tunnel->client);
-	}
-	return is_client || is_server || how == RELAY_IDLE;
+	if (!options_of(tunnel)->reset)
+		return;
+	if (what->resets_server)
+		stream_reset_on_close(tunnel->server);
+	if (what->resets_client)
+		stream_reset_on_close(tunnel->client);
 }
 
 static void
 on_relay_end(void *arg, enum relay_end how, const struct err *err)
 {
+	const struct tunnel_end *what = tunnel_end_of(how);
 	struct tunnel *tunnel = arg;
 	char why[ERR_TEXT_SIZE + 128];
-	bool is_trouble = how == RELAY_CLIENT_FAILED || how == RELAY_SERVER_FAILED ||
-			  how == RELAY_REFUSED || how == RELAY_NO_MEMORY;
-	bool is_reset = pass_reset_on(tunnel, how);
 
-	(void)snprintf(why, sizeof why, "%s%s%s", describe_end(how), err->text[0] ? ": " : "",
-		       err->text);
-	log_end(tunnel, is_trouble, is_reset, why);
+	pass_reset_on(tunnel, what);
+	(void)snprintf(why, sizeof why, "%s%s%s", what->words, err->text[0] ? ": " : "", err->text);
+	log_end(tunnel, what->is_trouble, what->resets_server || what->resets_client, why);
 	stay_note_end(&tunnel->stay, how, err, relay_bytes_to_server(tunnel->relay),
 		      relay_bytes_to_client(tunnel->relay));
-	end(tunnel, stats_end_of(how));
+	end(tunnel, what->counted_as);
 }
 
 /* A Redis client never begins with the byte that begins every TLS connection (RFC 8446, 5.1:

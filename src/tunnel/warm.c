@@ -1,20 +1,17 @@
 #include "tunnel/warm.h"
 
+#include "base/clock.h"
 #include "base/list.h"
+#include "tunnel/backoff.h"
 #include "tunnel/endpoints.h"
 #include "tunnel/watch.h"
 
 #include <assert.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 
 enum {
-	/* After a failure; doubled with each further one. */
-	FIRST_PAUSE_S = 1,
-	MAX_PAUSE_S = 32,
-
 	/* Between a client's taking one and the handshake that replaces it: the client's first
 	 * request and its reply go first. A handshake takes this worker about half a millisecond
 	 * (measured by bench/), a round trip in one network rarely more than a few. */
@@ -41,7 +38,7 @@ struct warm {
 	size_t count; /* how many are wanted */
 	struct list items;
 	struct event turn; /* frees the dead, and begins with what is missing */
-	int pause_s;       /* before the next attempt; 0: at once */
+	struct backoff backoff;
 };
 
 static void
@@ -70,19 +67,16 @@ free_item(struct warm_item *item)
 static void
 take_turn(struct warm *warm)
 {
-	unsigned char random = 0;
-
-	if (warm->pause_s == 0) {
-		event_active(&warm->turn, EV_TIMEOUT, 0);
-		return;
-	}
-	/* All workers should not knock in the same moment. */
-	(void)RAND_bytes(&random, sizeof random);
+	uint64_t pause_us = backoff_left_us(&warm->backoff, clock_now_us());
 	const struct timeval pause = {
-		.tv_sec = warm->pause_s,
-		.tv_usec = random * 1000,
+		.tv_sec = (time_t)(pause_us / 1000000),
+		.tv_usec = (suseconds_t)(pause_us % 1000000),
 	};
-	(void)event_add(&warm->turn, &pause);
+
+	if (pause_us == 0)
+		event_active(&warm->turn, EV_TIMEOUT, 0);
+	else
+		(void)event_add(&warm->turn, &pause);
 }
 
 /* One was taken. While others are ready there is time. */
@@ -174,15 +168,13 @@ on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	struct warm *warm = item->warm;
 
 	if (outcome != NULL) {
-		warm->pause_s = 0;
+		backoff_reset(&warm->backoff);
 		keep(item, outcome);
 		return;
 	}
 	log_write(warm->request.log, LOG_LEVEL_INFO, "Service [%s]: no warm connection: %s",
 		  warm->request.service->service->name, err->text);
-	warm->pause_s = warm->pause_s == 0 ? FIRST_PAUSE_S : 2 * warm->pause_s;
-	if (warm->pause_s > MAX_PAUSE_S)
-		warm->pause_s = MAX_PAUSE_S;
+	(void)backoff_fail(&warm->backoff, clock_now_us(), false);
 	set_state(item, ITEM_DEAD);
 	take_turn(warm);
 }
@@ -281,7 +273,7 @@ warm_renew(struct warm *warm)
 {
 	if (warm == NULL)
 		return;
-	warm->pause_s = 0;
+	warm->backoff = (struct backoff){0};
 	for (struct list *link = warm->items.next; link != &warm->items; link = link->next) {
 		if (item_of(link)->state == ITEM_READY)
 			drop(item_of(link), "this machine has slept");

@@ -234,6 +234,8 @@ def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
             daemon.stop()
         except AssertionError as error:
             errors.append(str(error))
+        # It complains of what a program does wrong, never of what peers do.
+        errors += [line for line in daemon.log().splitlines() if " libevent: " in line]
     assert not errors, "\n".join(errors)
 
 

@@ -136,6 +136,14 @@ def test_plain_unix_endpoint_is_connected_to(launch, redis_plain):
         client.ping()
 
 
+def test_unix_endpoint_that_is_not_there_is_named(launch, tmp_path):
+    path = tmp_path / "nobody.sock"
+    daemon = launch(Service("unix", connect=str(path), plain="yes"))
+    with daemon.connect() as client:
+        client.expect_close()
+    daemon.wait_for_log(f"cannot connect to {path}: No such file or directory")
+
+
 def test_tls_unix_endpoint_is_connected_to(launch, serve, certificates, tmp_path):
     path = str(tmp_path / "tls.sock")
     serve(greet, tls=good_tls(certificates), address=path)
