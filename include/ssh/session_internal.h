@@ -67,6 +67,7 @@ struct ssh_session {
 	bool has_lower_ended;   /* `why` says how */
 	uint64_t received_us;   /* when something came last */
 	uint64_t probed_us;     /* when a sign of life was asked for last */
+	bool has_probed;        /* so it was; not while an open was in the way */
 	int unanswered;         /* such questions in a row */
 	struct buffer greeting; /* the first of what arrived, until the host key is accepted */
 
@@ -140,9 +141,9 @@ void ssh_open_step(struct ssh_session *session);
 void ssh_open_answer(struct ssh_session *session); /* tells who asked; from the loop */
 void ssh_open_clear(struct ssh_session *session);
 
-/* Asks for a channel of a kind that does not exist: the refusal is a sign of life. Nothing happens
- * while an open is under way, whose answer will do. */
-void ssh_open_probe(struct ssh_session *session);
+/* Asks for a channel of a kind that does not exist: the refusal is a sign of life. False while an
+ * open is under way, which may wait for an endpoint: then nobody was asked. */
+bool ssh_open_probe(struct ssh_session *session);
 
 /* login.c */
 

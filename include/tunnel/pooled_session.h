@@ -94,7 +94,8 @@ bool pooled_session_was_idle(const struct pooled_session *pooled);
 void pooled_session_open(struct pooled_session *pooled, const struct address *endpoint,
 			 pooled_session_channel_cb *on_channel, void *arg);
 
-/* The callback will not come. The session stays occupied until the server has answered. */
+/* The callback will not come. The session stays occupied until the server has answered; if that
+ * takes long, on_change() comes, and others need not wait for it. */
 void pooled_session_forget(struct pooled_session *pooled);
 
 /* Asks it for a sign of life now, if it is ready. */

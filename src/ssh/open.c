@@ -153,16 +153,17 @@ ssh_session_open(struct ssh_session *session, const struct address *endpoint,
 	ssh_session_go_on_later(session);
 }
 
-void
+bool
 ssh_open_probe(struct ssh_session *session)
 {
 	if (ssh_session_is_opening(session))
-		return;
+		return session->open.is_pending && session->open.on_open == NULL;
 	session->open.on_open = NULL;
 	session->open.type = strdup("probe@cachetunnel");
 	session->open.message_length = 0;
 	session->open.is_pending = session->open.type != NULL;
 	ssh_session_go_on_later(session);
+	return session->open.is_pending;
 }
 
 bool

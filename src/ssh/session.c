@@ -296,7 +296,7 @@ has_died(struct ssh_session *session)
 {
 	if (session->received_us >= session->probed_us)
 		session->unanswered = 0;
-	else
+	else if (session->has_probed)
 		session->unanswered++;
 	session->probed_us = clock_now_us();
 	return session->unanswered > 0 && session->unanswered >= options_of(session)->alive_count;
@@ -314,7 +314,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	case SSH_SESSION_READY:
 		if (has_died(session))
 			break;
-		ssh_open_probe(session);
+		session->has_probed = ssh_open_probe(session);
 		arm_timer_ms(session, options_of(session)->alive_interval_ms);
 		return;
 	case SSH_SESSION_ENDED:

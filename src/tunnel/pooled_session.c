@@ -231,6 +231,11 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	char endpoint[160];
 	struct err err;
 
+	if (pooled->on_channel == NULL) { /* nobody waits any more, and so nobody is to be told */
+		pooled->is_slow = true;
+		change(pooled);
+		return;
+	}
 	if (!pooled->is_slow && patience_s > SLOW_S) {
 		struct timeval rest = {.tv_sec = patience_s - SLOW_S};
 		pooled->is_slow = true;
@@ -267,9 +272,11 @@ pooled_session_open(struct pooled_session *pooled, const struct address *endpoin
 void
 pooled_session_forget(struct pooled_session *pooled)
 {
-	(void)event_del(&pooled->timer);
 	pooled->on_channel = NULL;
 	pooled->endpoint = NULL;
+	/* Otherwise the timer finds out whether the open is slow. */
+	if (pooled->is_slow)
+		event_active(&pooled->timer, EV_TIMEOUT, 0);
 }
 
 /* What it is good for */

@@ -357,6 +357,18 @@ def test_clients_who_leave_an_endpoint_that_never_answers_free_everything(
         daemon.wait_for_log(r"\[hole\] accepted", count=number)
         client.reset()
     wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")
+    expect_ping(daemon, "redis")  # and the session that waits for the endpoint is replaced
+
+
+def test_endpoint_that_never_answers_is_no_silence_of_the_bastion(
+    launch, to_redis, through, sshd, black_hole
+):
+    bastion = through(sshd, sessions=1, TIMEOUTopen=3, aliveInterval="50ms", aliveCount=2)
+    daemon = beside_black_hole(launch, to_redis, black_hole, bastion)
+    with daemon.connect("redis") as idle, daemon.connect("hole") as client:
+        idle.ping()
+        client.expect_close()  # after sixty questions that could not be asked
+        idle.ping()
 
 
 # The bastion dies
