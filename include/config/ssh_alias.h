@@ -22,6 +22,9 @@ struct ssh_alias {
 
 	/* Whether the answer has anything that ssh would not say of just any name. */
 	bool is_known;
+
+	/* There is a ProxyCommand, and it cannot be used here: nobody is to go past it. */
+	bool is_guarded;
 };
 
 /* Fills `options`, which hold their defaults, with what ssh says of `name`. `at` is the line that

@@ -334,6 +334,8 @@ use_as_host(struct bastion *bastion, const char *host)
 {
 	if (bastion->options.host == NULL)
 		bastion->options.host = memory_copy_text(host);
+	set_default_identities(bastion);
+	set_default_known_hosts(bastion);
 }
 
 /* `way` is one hop, or several with commas between them. */
@@ -358,7 +360,7 @@ refer_alias(struct bastions *bastions, const char *way, struct location at, bool
 		report_add(bastions->report, REPORT_ERROR, at,
 			   "ssh's configuration leads over '%.80s', and that fails: %s", way,
 			   err.text);
-	else if (strchr(way, '.') != NULL && address_is_host(way))
+	else if (strchr(way, '.') != NULL && address_is_host(way) && !alias.is_guarded)
 		use_as_host(bastion, way);
 	else
 		report_no_alias(bastions, bastion, err.text);

@@ -390,6 +390,7 @@ ssh_alias_look_up(const char *name, struct location at, struct bastion_options *
 	/* Without its proxy command a host may be another one, or be reached past a guard. */
 	bool lacks_command = ret_alias->jump == NULL && options->proxy_command == NULL &&
 			     find_value(&answer, "proxycommand") != NULL;
+	ret_alias->is_guarded = lacks_command;
 	free(answer.settings);
 	free(output);
 	if (options->host != NULL && !lacks_command)

@@ -221,6 +221,22 @@ a_proxy_command_keeps_the_tokens_that_we_know(void **state ATTR_UNUSED)
 	write_ssh("echo hostname h; echo proxycommand nc %C");
 	assert_fails(SERVICE "bastion = prod\n",
 		     "'ssh -G prod': its ProxyCommand cannot be used here");
+	/* A host's name is no way past it either. */
+	assert_fails(SERVICE "bastion = prod.example.com\n",
+		     "its ProxyCommand cannot be used here");
+}
+
+static void
+a_host_name_without_ssh_has_the_keys_that_any_bastion_has(void **state ATTR_UNUSED)
+{
+	assert_int_equal(setenv("CACHETUNNEL_SSH", "/nonexistent/ssh", 1), 0);
+	struct loaded loaded = load(SERVICE "bastion = prod.example.com\n");
+	assert_null(report_get(loaded.report, 0));
+	const struct bastion_options *options = &loaded.config->bastions[0]->options;
+	assert_string_equal(options->host, "prod.example.com");
+	assert_int_equal(options->identity_file.count, 3);
+	assert_int_equal(options->known_hosts.count, 2);
+	unload(&loaded);
 }
 
 static void
@@ -444,6 +460,7 @@ main(void)
 		IN_A_FOLDER(what_ssh_leaves_open_keeps_our_defaults),
 		IN_A_FOLDER(words_for_checking_host_keys_are_translated),
 		IN_A_FOLDER(a_proxy_command_keeps_the_tokens_that_we_know),
+		IN_A_FOLDER(a_host_name_without_ssh_has_the_keys_that_any_bastion_has),
 		IN_A_FOLDER(what_cannot_be_translated_is_left_out_with_a_warning),
 		IN_A_FOLDER(an_alias_is_asked_for_once),
 		IN_A_FOLDER(a_name_of_which_nothing_is_known_is_no_alias),
