@@ -111,6 +111,7 @@ def test_certificate_is_used_or_it_is_said_why_not(
     server.authorize()
     pair = certify(kind)
     daemon = tunnel(through(server, identityFile=pair.path))
+    daemon.wait_for_log(r"\[redis\] listens on")  # said after the warnings
     if f"cannot use certificate '{pair.path}-cert.pub'" not in daemon.log():
         expect_ping(daemon)  # libssh2 has learnt it
         return
