@@ -136,6 +136,7 @@ def test_plain_unix_endpoint_is_connected_to(launch, redis_plain):
         client.ping()
 
 
+@pytest.mark.direct_only("the bastion says it in its own words")
 def test_unix_endpoint_that_is_not_there_is_named(launch, tmp_path):
     path = tmp_path / "nobody.sock"
     daemon = launch(Service("unix", connect=str(path), plain="yes"))
