@@ -158,7 +158,7 @@ def count_memory(lab: Lab) -> dict[str, float]:
         few, many = memory_with(FEW_CONNECTIONS), memory_with(MANY_CONNECTIONS)
         for client in clients * ROUNDS:
             ask(client)
-        later = memory_kib(process, "Anonymous")
+        later = memory_with(MANY_CONNECTIONS)
     return {
         "KiB per idle connection": (many - few) / (MANY_CONNECTIONS - FEW_CONNECTIONS),
         "KiB per idle connection, later": max(0.0, (later - many) / MANY_CONNECTIONS),

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "tunnel/resolved.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -63,8 +64,8 @@ void watch_leave(struct watch_user *user);
  * that was said lately, for then they came back to it and know. */
 void watch_report_demoted(struct watch *watch, const struct resolved_address *address);
 
-/* Another worker was told so: the same, without on_demoted(). */
-void watch_hear_demoted(struct watch *watch, const struct resolved_address *address);
+/* Another worker was told so: the same, without on_demoted(). False: it was said lately. */
+bool watch_hear_demoted(struct watch *watch, const struct resolved_address *address);
 
 /* Which endpoint of which service it watches. */
 size_t watch_service(const struct watch *watch);

@@ -95,14 +95,14 @@ has_all_services(const struct config *config, const char *const *names,
 }
 
 static void
-examine_service(struct doctor_walker *walker, const struct service *service,
-		const struct doctor_daemon *daemon, struct doctor_report *report)
+examine_service(struct doctor_walker *walker, const struct service *service, const json_t *status,
+		struct doctor_report *report)
 {
 	const struct address_list *endpoints = &service->options.connect;
 
 	doctor_report_begin_service(report, service);
 	doctor_examine_listeners(service, report);
-	doctor_daemon_tell(daemon, service, report);
+	doctor_daemon_tell(status, service, report);
 	for (size_t i = 0; i < endpoints->count; i++) {
 		doctor_report_begin_endpoint(report, &endpoints->items[i]);
 		doctor_walk(walker, service->index, i);
@@ -123,12 +123,12 @@ examine(struct setup *setup, const struct doctor_request *request, struct doctor
 		add_file_finding(report, DOCTOR_FAILED, err.text, -1);
 		return;
 	}
-	struct doctor_daemon *daemon = doctor_daemon_ask(config);
+	json_t *status = doctor_daemon_ask(config);
 	for (size_t i = 0; i < config->service_count; i++) {
 		if (is_wanted(request->services, config->services[i]->name))
-			examine_service(walker, config->services[i], daemon, report);
+			examine_service(walker, config->services[i], status, report);
 	}
-	doctor_daemon_free(daemon);
+	json_decref(status);
 	doctor_walker_free(walker);
 }
 

@@ -3,18 +3,13 @@
 #include "control/control_socket.h"
 #include "control/doctor_report.h"
 #include "control/http_client.h"
+#include "control/json.h"
 
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PATIENCE_S = 5, PATH_SIZE = 256 };
-
-struct doctor_daemon {
-	json_t *status; /* owned; what GET /status answers */
-};
 
 /* A sentence that grows; what does not fit is cut. */
 struct sentence {
@@ -37,7 +32,7 @@ append(struct sentence *sentence, const char *format, ...)
 		sentence->length += (size_t)count < room ? (size_t)count : room - 1;
 }
 
-struct doctor_daemon *
+json_t *
 doctor_daemon_ask(const struct config *config)
 {
 	const char *setting = config->global.control;
@@ -53,22 +48,7 @@ doctor_daemon_ask(const struct config *config)
 	if (answer.status == 200)
 		status = json_loadb(answer.body, answer.length, 0, NULL);
 	http_answer_done(&answer);
-	struct doctor_daemon *daemon = status != NULL ? malloc(sizeof *daemon) : NULL;
-	if (daemon == NULL) {
-		json_decref(status);
-		return NULL;
-	}
-	daemon->status = status;
-	return daemon;
-}
-
-void
-doctor_daemon_free(struct doctor_daemon *daemon)
-{
-	if (daemon == NULL)
-		return;
-	json_decref(daemon->status);
-	free(daemon);
+	return status;
 }
 
 /* `otherwise` where there is no such text. */
@@ -80,16 +60,10 @@ text_of(const json_t *object, const char *key, const char *otherwise)
 	return text != NULL ? text : otherwise;
 }
 
-static long long
-number_of(const json_t *object, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(object, key));
-}
-
 static const json_t *
-find_service(const struct doctor_daemon *daemon, const char *name)
+find_service(const json_t *status, const char *name)
 {
-	const json_t *services = json_object_get(daemon->status, "services");
+	const json_t *services = json_object_get(status, "services");
 
 	for (size_t i = 0; i < json_array_size(services); i++) {
 		const json_t *service = json_array_get(services, i);
@@ -104,12 +78,12 @@ append_tunnels(struct sentence *sentence, const json_t *status, const json_t *se
 {
 	const json_t *addresses = json_object_get(service, "addresses");
 
-	append(sentence, "process %lld has %lld tunnel(s)", number_of(status, "pid"),
-	       number_of(json_object_get(service, "counts"), "tunnels_open"));
+	append(sentence, "process %lld has %lld tunnel(s)", json_number_of(status, "pid"),
+	       json_number_of(json_object_get(service, "counts"), "tunnels_open"));
 	for (size_t i = 0; i < json_array_size(addresses); i++) {
 		const json_t *address = json_array_get(addresses, i);
 		append(sentence, "%s %s (%lld)", i == 0 ? " to" : ",",
-		       text_of(address, "address", "?"), number_of(address, "tunnels"));
+		       text_of(address, "address", "?"), json_number_of(address, "tunnels"));
 	}
 }
 
@@ -139,20 +113,20 @@ append_down(struct sentence *sentence, const json_t *endpoints)
 }
 
 void
-doctor_daemon_tell(const struct doctor_daemon *daemon, const struct service *service,
+doctor_daemon_tell(const json_t *status, const struct service *service,
 		   struct doctor_report *report)
 {
-	const json_t *found = daemon != NULL ? find_service(daemon, service->name) : NULL;
+	const json_t *found = find_service(status, service->name);
 	struct sentence sentence = {.length = 0};
 
 	if (found == NULL)
 		return;
-	append_tunnels(&sentence, daemon->status, found);
+	append_tunnels(&sentence, status, found);
 	append(&sentence, "; %lld client(s) held, %lld warm connection(s)",
-	       number_of(found, "held"), number_of(found, "warm"));
+	       json_number_of(found, "held"), json_number_of(found, "warm"));
 	append_move(&sentence, json_object_get(found, "last_move"));
 	bool is_worth_a_note = append_down(&sentence, json_object_get(found, "endpoints")) ||
-			       number_of(found, "held") > 0;
+			       json_number_of(found, "held") > 0;
 	const struct doctor_finding finding = {
 		.layer = DOCTOR_LISTENER,
 		.verdict = is_worth_a_note ? DOCTOR_NOTE : DOCTOR_OK,

@@ -31,6 +31,12 @@ json_moment(int64_t wall_ms)
 	return json_string(text);
 }
 
+long long
+json_number_of(const json_t *object, const char *name)
+{
+	return (long long)json_number_value(json_object_get(object, name));
+}
+
 static int
 append(const char *bytes, size_t length, void *arg)
 {

@@ -1,6 +1,7 @@
 #include "control/status_table.h"
 
 #include "base/text.h"
+#include "control/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,12 +21,6 @@ text_of(const json_t *object, const char *name, char *out, size_t size)
 	const char *text = json_string_value(json_object_get(object, name));
 
 	return text_escape(out, size, text != NULL ? text : "");
-}
-
-static long long
-number_of(const json_t *object, const char *name)
-{
-	return (long long)json_number_value(json_object_get(object, name));
 }
 
 static const char *
@@ -130,7 +125,7 @@ print_certificate(const json_t *certificate)
 	if (json_is_object(certificate))
 		(void)printf("  certificate for %s, %lld day(s) left\n",
 			     text_of(certificate, "names", names, sizeof names),
-			     number_of(certificate, "days_left"));
+			     json_number_of(certificate, "days_left"));
 }
 
 static void
@@ -140,9 +135,10 @@ print_counts(const json_t *counts)
 	char to_client[SIZE_TEXT_SIZE];
 
 	(void)printf("  %lld open, %lld so far; %s to server, %s to client\n",
-		     number_of(counts, "tunnels_open"), number_of(counts, "tunnels_opened"),
-		     format_size(number_of(counts, "bytes_to_server"), to_server),
-		     format_size(number_of(counts, "bytes_to_client"), to_client));
+		     json_number_of(counts, "tunnels_open"),
+		     json_number_of(counts, "tunnels_opened"),
+		     format_size(json_number_of(counts, "bytes_to_server"), to_server),
+		     format_size(json_number_of(counts, "bytes_to_client"), to_client));
 }
 
 static void
@@ -157,7 +153,7 @@ print_endpoints(const json_t *endpoints, bool is_coloured)
 		print_state(text_of(endpoint, "state", text, sizeof text), is_coloured);
 		if (text_of(endpoint, "since", text, sizeof text)[0] != '\0')
 			(void)printf(" since %.19sZ", text);
-		(void)printf(", %lld tunnel(s)", number_of(endpoint, "tunnels"));
+		(void)printf(", %lld tunnel(s)", json_number_of(endpoint, "tunnels"));
 		if (text_of(endpoint, "reason", text, sizeof text)[0] != '\0')
 			(void)printf(": %s", text);
 		(void)printf("\n");
@@ -177,13 +173,13 @@ print_whereabouts(const json_t *service)
 		const json_t *address = json_array_get(addresses, i);
 		(void)printf("%s%s (%lld)", i == 0 ? "  tunnels to " : ", ",
 			     text_of(address, "address", to, sizeof to),
-			     number_of(address, "tunnels"));
+			     json_number_of(address, "tunnels"));
 	}
 	if (json_array_size(addresses) > 0)
 		(void)printf("\n");
-	if (number_of(service, "held") > 0 || number_of(service, "warm") > 0)
+	if (json_number_of(service, "held") > 0 || json_number_of(service, "warm") > 0)
 		(void)printf("  %lld client(s) held, %lld warm connection(s)\n",
-			     number_of(service, "held"), number_of(service, "warm"));
+			     json_number_of(service, "held"), json_number_of(service, "warm"));
 	if (json_is_object(move))
 		(void)printf("  moved %.19sZ from %s to %s\n", text_of(move, "at", at, sizeof at),
 			     name_or(text_of(move, "from", from, sizeof from), "its server"),
@@ -222,13 +218,14 @@ status_table_print(const json_t *status, bool is_coloured)
 	const json_t *services = json_object_get(status, "services");
 
 	(void)printf("cachetunnel %s, process %lld, %s for ",
-		     text_of(status, "version", version, sizeof version), number_of(status, "pid"),
-		     text_of(status, "phase", phase, sizeof phase));
+		     text_of(status, "version", version, sizeof version),
+		     json_number_of(status, "pid"), text_of(status, "phase", phase, sizeof phase));
 	print_span(json_number_value(json_object_get(status, "uptime_s")));
-	(void)printf(", %lld worker(s)", number_of(workers, "count"));
-	if (number_of(workers, "answered") < number_of(workers, "count"))
+	(void)printf(", %lld worker(s)", json_number_of(workers, "count"));
+	if (json_number_of(workers, "answered") < json_number_of(workers, "count"))
 		(void)printf(", of which %lld do not answer",
-			     number_of(workers, "count") - number_of(workers, "answered"));
+			     json_number_of(workers, "count") -
+				     json_number_of(workers, "answered"));
 	(void)printf("\n");
 	for (size_t i = 0; i < json_array_size(services); i++)
 		print_service(json_array_get(services, i), is_coloured);

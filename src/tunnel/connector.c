@@ -190,28 +190,6 @@ give_up(struct attempt *attempt)
 		connector->request.on_failed(connector->arg, attempt->address);
 }
 
-static void begin_next(struct connector *connector);
-
-static void
-on_progress(evutil_socket_t fd, short what, void *arg)
-{
-	struct attempt *attempt = arg;
-	struct connector *connector = attempt->connector;
-	int error = 0;
-	socklen_t size = sizeof error;
-
-	if (what & EV_TIMEOUT) {
-		explain_timeout(attempt);
-	} else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0) {
-		finish(connector, attempt);
-		return;
-	} else {
-		explain(attempt, error);
-	}
-	give_up(attempt);
-	begin_next(connector);
-}
-
 /* Begins with the next address that can be begun with; out of them, waits for those that run. */
 static void
 begin_next(struct connector *connector)
@@ -234,6 +212,26 @@ begin_next(struct connector *connector)
 	}
 	if (connector->running == 0)
 		finish(connector, NULL);
+}
+
+static void
+on_progress(evutil_socket_t fd, short what, void *arg)
+{
+	struct attempt *attempt = arg;
+	struct connector *connector = attempt->connector;
+	int error = 0;
+	socklen_t size = sizeof error;
+
+	if (what & EV_TIMEOUT) {
+		explain_timeout(attempt);
+	} else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0) {
+		finish(connector, attempt);
+		return;
+	} else {
+		explain(attempt, error);
+	}
+	give_up(attempt);
+	begin_next(connector);
 }
 
 static void

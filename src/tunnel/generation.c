@@ -335,7 +335,7 @@ generation_hear_demotion(struct generation *generation, const struct demotion *d
 	if (generation->setup != demotion->setup)
 		return;
 	struct watch *const *watches = generation->services[demotion->service].watches;
-	watch_hear_demoted(watches[demotion->endpoint], &demotion->address);
+	(void)watch_hear_demoted(watches[demotion->endpoint], &demotion->address);
 }
 
 struct setup *

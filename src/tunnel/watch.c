@@ -250,9 +250,8 @@ watch_leave(struct watch_user *user)
 	set_state(watch, WATCH_IDLE);
 }
 
-/* False: it is known already. */
-static bool
-note_demoted(struct watch *watch, const struct resolved_address *address)
+bool
+watch_hear_demoted(struct watch *watch, const struct resolved_address *address)
 {
 	uint64_t now_us = clock_now_us();
 	bool is_known = watch->demoted_us != 0 && now_us - watch->demoted_us < told_once_us &&
@@ -262,23 +261,15 @@ note_demoted(struct watch *watch, const struct resolved_address *address)
 		return false;
 	watch->demoted = *address;
 	watch->demoted_us = now_us;
+	tell_all(watch, address, "it refuses writes (READONLY)");
 	return true;
 }
 
 void
 watch_report_demoted(struct watch *watch, const struct resolved_address *address)
 {
-	if (!note_demoted(watch, address))
-		return;
-	watch->request.on_demoted(watch->request.arg, watch, address);
-	tell_all(watch, address, "it refuses writes (READONLY)");
-}
-
-void
-watch_hear_demoted(struct watch *watch, const struct resolved_address *address)
-{
-	if (note_demoted(watch, address))
-		tell_all(watch, address, "it refuses writes (READONLY)");
+	if (watch_hear_demoted(watch, address))
+		watch->request.on_demoted(watch->request.arg, watch, address);
 }
 
 size_t
