@@ -30,7 +30,7 @@ backoff_fail(struct backoff *backoff, uint64_t now_us, bool is_refused)
 {
 	uint64_t pause;
 
-	if (now_us >= backoff->not_before_us)
+	if (backoff->failures == 0 || now_us >= backoff->not_before_us)
 		backoff->failures++;
 	pause = pause_us(backoff->failures, is_refused);
 	backoff->not_before_us = now_us + pause;

@@ -86,6 +86,23 @@ test_success_begins_anew(void **state)
 	expect_pause(&backoff, &now_us, false, 500);
 }
 
+/* Whoever looks at `failures` is to see that the last thing that happened was one. */
+static void
+test_failure_after_a_success_counts_in_a_pause_too(void **state)
+{
+	struct backoff backoff = {0};
+	uint64_t now_us = 1;
+
+	(void)state;
+	(void)backoff_fail(&backoff, now_us, false);
+	backoff_reset(&backoff);
+	assert_int_not_equal(backoff_left_us(&backoff, now_us), 0);
+	(void)backoff_fail(&backoff, now_us, false);
+	assert_int_equal(backoff.failures, 1);
+	(void)backoff_fail(&backoff, now_us, false);
+	assert_int_equal(backoff.failures, 1);
+}
+
 int
 main(void)
 {
@@ -95,6 +112,7 @@ main(void)
 		cmocka_unit_test(test_refusals_pause_longer),
 		cmocka_unit_test(test_failures_during_a_pause_count_once),
 		cmocka_unit_test(test_success_begins_anew),
+		cmocka_unit_test(test_failure_after_a_success_counts_in_a_pause_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
