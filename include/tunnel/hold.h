@@ -2,6 +2,7 @@
 #define CACHETUNNEL_TUNNEL_HOLD_H
 
 #include "base/attributes.h"
+#include "base/err.h"
 #include "base/list.h"
 
 #include <stdbool.h>
@@ -11,8 +12,8 @@
 /*
  * Where clients wait while their endpoint is being looked for, instead of being refused. Once
  * somebody's dial has failed, one of those who wait at a time tries again; when it comes through,
- * all others go at once. One for each service, worker and setup. It bounds how many wait, and how
- * much they have said already.
+ * all others go at once, and whoever was overtaken, stuck at a server that is gone, dials anew. One for each
+ * service, worker and setup. It bounds how many wait.
  */
 
 struct event_base;
@@ -32,7 +33,6 @@ struct hold_seat {
 	bool is_parked;    /* false: a dial is under way */
 	uint64_t since_us; /* when that began */
 	uint64_t deadline_us;
-	size_t bytes; /* what the client has said, while parked */
 	hold_go_cb *on_go;
 	hold_give_up_cb *on_give_up;
 	void *arg;
@@ -48,18 +48,20 @@ void hold_free(struct hold *hold);
  * before. Borrowed until hold_leave(). */
 void hold_enter(struct hold *hold, struct hold_seat *seat);
 
-/* Whether others are parked: then another dial is of no use now. */
-bool hold_is_looking(const struct hold *hold);
+/* Why the last dial for those who wait has failed, for all of them to know: also those that wait
+ * without having dialled. */
+void hold_note_failure(struct hold *hold, const struct err *err);
+const struct err *hold_failure(const struct hold *hold);
 
-/* Waits, until the deadline; `bytes` is what the client has said already. False, and nothing has
- * happened, when the time is up or too many wait. */
-bool hold_park(struct hold_seat *seat, size_t bytes) ATTR_MUST_CHECK;
+/* Waits, until the deadline. False, and nothing has happened, when the time is up or too many
+ * wait. */
+bool hold_park(struct hold_seat *seat) ATTR_MUST_CHECK;
 
-/* Gives the place back; `has_connected`: it came through, so others may. Harmless when it has
+/* Gives the place back; `has_connected`: its dial came through, so others may. Harmless when it has
  * left already. */
 void hold_leave(struct hold_seat *seat, bool has_connected);
 
-/* How many are parked now. */
+/* How many are parked now. While there are, another dial is of no use. */
 size_t hold_count(const struct hold *hold);
 
 #endif

@@ -9,14 +9,12 @@
  * that waiting would not mend (a wrong certificate, a name that does not exist) ends it at once.
  */
 
-struct buffer;
 struct generation;
 struct search;
 
 struct search_request {
 	struct generation *generation; /* borrowed, as all here, until it is freed */
 	const struct setup_service *service;
-	const struct buffer *early; /* what the client has said so far */
 	const struct log_scope *log;
 };
 

@@ -8,24 +8,25 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 
-/* How many may wait, and how much they may have said: each of them one piece of 64 KiB at most. */
-enum { MAX_PARKED = 4096, MAX_BYTES = 16 * 1024 * 1024 };
+/* Each of them may have said a piece of 4 KiB (tunnel.c): 16 MiB in all. */
+enum { MAX_PARKED = 4096 };
 
 /* Between two attempts. A failover takes seconds, and an attempt costs little. */
 static const uint64_t first_delay_us = 100 * 1000;
 static const uint64_t last_delay_us = 1000 * 1000;
 
-/* A dial that has lasted this long while another came through has met a server that is gone. */
+/* Who is overtaken by a dial that began so much later has met a server that is gone. That another
+ * dial came through is not enough: under load all of them take long, in turn. */
 static const uint64_t stuck_us = 1000 * 1000;
 
 struct hold {
 	struct event_base *base; /* borrowed */
-	struct list seats;
-	size_t parked;
-	size_t bytes;
-	bool is_looking;   /* somebody was parked, and nobody has come through since */
+	struct list dialling;    /* seats, those that began first in front */
+	struct list parked;      /* seats; the first one is the next to try */
+	size_t parked_count;
 	uint64_t delay_us; /* before the next attempt; grows while nobody comes through */
 	struct event timer;
+	struct err failure; /* of the last attempt */
 };
 
 /* Fewer than all clients of all workers should try in the same moment. */
@@ -44,25 +45,23 @@ seat_of(struct list *link)
 	return LIST_ITEM(link, struct hold_seat, link);
 }
 
-static struct hold_seat *
-first_parked(const struct hold *hold)
+/* From one list to the other. */
+static void
+move(struct hold_seat *seat, struct list *to)
 {
-	for (struct list *link = hold->seats.next; link != &hold->seats; link = link->next) {
-		if (seat_of(link)->is_parked)
-			return seat_of(link);
-	}
-	return NULL;
+	list_remove(&seat->link);
+	list_append(to, &seat->link);
 }
 
+/* It dials from now on. */
 static void
 unpark(struct hold_seat *seat)
 {
-	if (!seat->is_parked)
-		return;
+	if (seat->is_parked)
+		seat->hold->parked_count--;
 	seat->is_parked = false;
 	seat->since_us = clock_now_us();
-	seat->hold->parked--;
-	seat->hold->bytes -= seat->bytes;
+	move(seat, &seat->hold->dialling);
 }
 
 static uint64_t
@@ -70,10 +69,9 @@ earliest_deadline_us(const struct hold *hold)
 {
 	uint64_t earliest_us = UINT64_MAX;
 
-	for (struct list *link = hold->seats.next; link != &hold->seats; link = link->next) {
-		const struct hold_seat *seat = seat_of(link);
-		if (seat->is_parked && seat->deadline_us < earliest_us)
-			earliest_us = seat->deadline_us;
+	for (struct list *link = hold->parked.next; link != &hold->parked; link = link->next) {
+		if (seat_of(link)->deadline_us < earliest_us)
+			earliest_us = seat_of(link)->deadline_us;
 	}
 	return earliest_us;
 }
@@ -85,7 +83,7 @@ arm(struct hold *hold)
 	uint64_t wait_us = with_jitter(hold->delay_us);
 	uint64_t deadline_us = earliest_deadline_us(hold);
 
-	if (hold->parked == 0)
+	if (hold->parked_count == 0)
 		return;
 	if (deadline_us < now_us + wait_us)
 		wait_us = deadline_us > now_us ? deadline_us - now_us : 0;
@@ -96,7 +94,7 @@ arm(struct hold *hold)
 	(void)event_add(&hold->timer, &wait);
 }
 
-/* Callbacks may change the list, so those whose time is up are taken out of it first. */
+/* Callbacks may change the lists, so those whose time is up are taken out first. */
 static void
 give_up_late_ones(struct hold *hold)
 {
@@ -105,17 +103,13 @@ give_up_late_ones(struct hold *hold)
 	struct list *next;
 
 	list_init(&late);
-	for (struct list *link = hold->seats.next; link != &hold->seats; link = next) {
+	for (struct list *link = hold->parked.next; link != &hold->parked; link = next) {
 		next = link->next;
-		if (!seat_of(link)->is_parked || seat_of(link)->deadline_us > now_us)
-			continue;
-		list_remove(link);
-		list_append(&late, link);
+		if (seat_of(link)->deadline_us <= now_us)
+			move(seat_of(link), &late);
 	}
 	while (!list_is_empty(&late)) {
 		struct hold_seat *seat = seat_of(late.next);
-		list_remove(&seat->link);
-		list_append(&hold->seats, &seat->link);
 		unpark(seat);
 		seat->on_give_up(seat->arg);
 	}
@@ -127,9 +121,9 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	struct hold *hold = arg;
 
 	give_up_late_ones(hold);
-	struct hold_seat *seat = first_parked(hold);
-	if (seat == NULL)
+	if (list_is_empty(&hold->parked))
 		return;
+	struct hold_seat *seat = seat_of(hold->parked.next);
 	unpark(seat);
 	hold->delay_us += hold->delay_us / 2;
 	if (hold->delay_us > last_delay_us)
@@ -138,30 +132,23 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	arm(hold);
 }
 
-/* Somebody came through: everybody else goes too, and who is stuck begins anew. */
+/* A dial that began at `began_us` came through: everybody else goes too, and who is stuck begins
+ * anew. */
 static void
-let_all_go(struct hold *hold)
+let_all_go(struct hold *hold, uint64_t began_us)
 {
-	uint64_t now_us = clock_now_us();
 	struct list going;
-	struct list *next;
 
-	hold->is_looking = false;
 	hold->delay_us = first_delay_us;
 	list_init(&going);
-	for (struct list *link = hold->seats.next; link != &hold->seats; link = next) {
-		next = link->next;
-		if (!seat_of(link)->is_parked && now_us - seat_of(link)->since_us < stuck_us)
-			continue;
-		list_remove(link);
-		list_append(&going, link);
-	}
+	while (!list_is_empty(&hold->parked))
+		move(seat_of(hold->parked.next), &going);
+	while (!list_is_empty(&hold->dialling) &&
+	       seat_of(hold->dialling.next)->since_us + stuck_us <= began_us)
+		move(seat_of(hold->dialling.next), &going);
 	while (!list_is_empty(&going)) {
 		struct hold_seat *seat = seat_of(going.next);
-		list_remove(&seat->link);
-		list_append(&hold->seats, &seat->link);
 		unpark(seat);
-		seat->since_us = now_us;
 		seat->on_go(seat->arg);
 	}
 }
@@ -175,7 +162,8 @@ hold_new(struct event_base *base)
 		return NULL;
 	hold->base = base;
 	hold->delay_us = first_delay_us;
-	list_init(&hold->seats);
+	list_init(&hold->dialling);
+	list_init(&hold->parked);
 	(void)event_assign(&hold->timer, base, -1, 0, on_timer, hold);
 	return hold;
 }
@@ -185,7 +173,7 @@ hold_free(struct hold *hold)
 {
 	if (hold == NULL)
 		return;
-	assert(list_is_empty(&hold->seats));
+	assert(list_is_empty(&hold->dialling) && list_is_empty(&hold->parked));
 	(void)event_del(&hold->timer);
 	free(hold);
 }
@@ -196,29 +184,32 @@ hold_enter(struct hold *hold, struct hold_seat *seat)
 	seat->hold = hold;
 	seat->is_parked = false;
 	seat->since_us = clock_now_us();
-	list_append(&hold->seats, &seat->link);
+	list_append(&hold->dialling, &seat->link);
 }
 
-bool
-hold_is_looking(const struct hold *hold)
+void
+hold_note_failure(struct hold *hold, const struct err *err)
 {
-	return hold->parked > 0;
+	hold->failure = *err;
+}
+
+const struct err *
+hold_failure(const struct hold *hold)
+{
+	return &hold->failure;
 }
 
 bool
-hold_park(struct hold_seat *seat, size_t bytes)
+hold_park(struct hold_seat *seat)
 {
 	struct hold *hold = seat->hold;
 
 	assert(!seat->is_parked);
-	if (clock_now_us() >= seat->deadline_us || hold->parked >= MAX_PARKED ||
-	    hold->bytes + bytes > MAX_BYTES)
+	if (clock_now_us() >= seat->deadline_us || hold->parked_count >= MAX_PARKED)
 		return false;
-	hold->is_looking = true;
 	seat->is_parked = true;
-	seat->bytes = bytes;
-	hold->parked++;
-	hold->bytes += bytes;
+	hold->parked_count++;
+	move(seat, &hold->parked);
 	if (!event_pending(&hold->timer, EV_TIMEOUT, NULL))
 		arm(hold);
 	return true;
@@ -231,20 +222,22 @@ hold_leave(struct hold_seat *seat, bool has_connected)
 
 	if (hold == NULL)
 		return;
-	unpark(seat);
+	if (seat->is_parked)
+		hold->parked_count--;
+	seat->is_parked = false;
 	seat->hold = NULL;
 	list_remove(&seat->link);
-	if (has_connected && hold->is_looking)
-		let_all_go(hold);
-	if (hold->parked > 0)
+	if (has_connected)
+		let_all_go(hold, seat->since_us);
+	if (hold->parked_count > 0)
 		return;
 	(void)event_del(&hold->timer);
-	if (list_is_empty(&hold->seats))
+	if (list_is_empty(&hold->dialling))
 		hold->delay_us = first_delay_us;
 }
 
 size_t
 hold_count(const struct hold *hold)
 {
-	return hold->parked;
+	return hold->parked_count;
 }

@@ -1,6 +1,5 @@
 #include "tunnel/search.h"
 
-#include "base/buffer.h"
 #include "base/clock.h"
 #include "tunnel/generation.h"
 #include "tunnel/hold.h"
@@ -38,7 +37,7 @@ struct search {
 	const struct setup_service *target; /* whom to dial: our own service, or its fallback */
 	bool has_failed;                    /* at least once */
 	bool takes_stale_answers;           /* a server that refuses writes is better than none */
-	struct err err;                     /* of the last dial */
+	struct err err;                     /* of its own last dial */
 };
 
 static void
@@ -67,7 +66,8 @@ static void
 end(struct search *search, const struct dial_outcome *outcome)
 {
 	set_state(search, SEARCH_ENDED);
-	hold_leave(&search->seat, outcome != NULL);
+	/* A warm connection tells nothing about how the endpoint is now. */
+	hold_leave(&search->seat, outcome != NULL && !outcome->is_warm);
 	search->on_done(search->arg, outcome, outcome != NULL ? NULL : &search->err);
 }
 
@@ -79,11 +79,19 @@ may_pass(enum err_kind kind)
 	       kind == ERR_DISCONNECTED || kind == ERR_NAME_SERVER || kind == ERR_NAME_STALE;
 }
 
+/* A name that has lost its last address (every replica is gone) has nothing left to wait for, but
+ * another service may stand in. */
+static bool
+may_fall_back(enum err_kind kind)
+{
+	return may_pass(kind) || kind == ERR_NAME_UNKNOWN;
+}
+
 /* Waits with the others, if there is time and room. */
 static bool
 park(struct search *search)
 {
-	if (!hold_park(&search->seat, buffer_length(search->request.early)))
+	if (!hold_park(&search->seat))
 		return false;
 	set_state(search, SEARCH_PARKED);
 	return true;
@@ -128,7 +136,7 @@ on_failed(struct search *search, const struct err *err)
 	/* The fallback's own failure says less than the first one. */
 	if (search->target == own)
 		search->err = *err;
-	if (search->target == own && fallback != NULL && may_pass(err->kind)) {
+	if (search->target == own && fallback != NULL && may_fall_back(err->kind)) {
 		search->target = setup_get_service(generation_setup(search->request.generation),
 						   fallback->index);
 		tell_fallback(search, err);
@@ -136,6 +144,7 @@ on_failed(struct search *search, const struct err *err)
 		return;
 	}
 	search->target = own;
+	hold_note_failure(search->seat.hold, &search->err);
 	if (may_pass(search->err.kind) && park(search)) {
 		if (!search->has_failed)
 			tell_hold(search, &search->err);
@@ -194,10 +203,8 @@ on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		return;
 	}
 	/* Who comes while others are looking has nothing to add. */
-	if (!search->has_failed && hold_is_looking(search->seat.hold) && park(search)) {
+	if (!search->has_failed && hold_count(search->seat.hold) > 0 && park(search)) {
 		search->has_failed = true;
-		(void)err_set(&search->err, "the endpoint cannot be reached at present");
-		(void)err_mark(&search->err, ERR_TIMEOUT);
 		return;
 	}
 	start_dial(search);
@@ -221,6 +228,7 @@ on_give_up(void *arg)
 {
 	struct search *search = arg;
 
+	search->err = *hold_failure(search->seat.hold);
 	if (search->err.kind == ERR_NAME_STALE && !search->takes_stale_answers) {
 		search->takes_stale_answers = true;
 		dial_soon(search);

@@ -23,8 +23,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How much of a client that gets no server is read, so that it can read why. */
-enum { MAX_LAST_READS = 16 };
+enum {
+	/* How much of what a client says is kept while there is no server: hold.c's bound of those
+	 * who wait makes 16 MiB of it. The rest stays in the kernel. */
+	MAX_EARLY = 4096,
+
+	/* How much of a client that gets no server is read, so that it can read why. */
+	MAX_LAST_READS = 16,
+};
 
 enum tunnel_state {
 	TUNNEL_DIALLING, /* the server's stream is being made; the client may speak already */
@@ -257,7 +263,7 @@ on_early_bytes(void *arg, struct stream *client, unsigned ready ATTR_UNUSED)
 	struct err err = {{0}};
 	size_t count = 0;
 
-	switch (stream_read(client, scratch->bytes, scratch->size, &count, &err)) {
+	switch (stream_read(client, scratch->bytes, MAX_EARLY, &count, &err)) {
 	case STREAM_AGAIN:
 		return;
 	case STREAM_OK:
@@ -390,7 +396,6 @@ start_search(struct tunnel *tunnel)
 	const struct search_request request = {
 		.generation = tunnel->generation,
 		.service = tunnel->service,
-		.early = &tunnel->early,
 		.log = &tunnel->log,
 	};
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 4096, PIECE = 64 * 1024, MOST_PIECES = 256 };
+enum { MOST = 4096 };
 
 static const uint64_t soon_us = 60 * UINT64_C(1000000);
 
@@ -84,29 +84,14 @@ no_more_than_so_many_wait(void **state)
 	struct place *place = *state;
 
 	for (size_t i = 0; i < MOST; i++)
-		assert_true(hold_park(enter(place, i, soon_us), 0));
+		assert_true(hold_park(enter(place, i, soon_us)));
 	struct hold_seat *last = enter(place, MOST, soon_us);
-	assert_false(hold_park(last, 0));
+	assert_false(hold_park(last));
 	assert_int_equal(hold_count(place->hold), MOST);
 
 	hold_leave(&place->seats[7], false);
-	assert_true(hold_park(last, 0));
+	assert_true(hold_park(last));
 	assert_int_equal(hold_count(place->hold), MOST);
-}
-
-static void
-no_more_than_so_much_is_kept(void **state)
-{
-	struct place *place = *state;
-
-	for (size_t i = 0; i < MOST_PIECES; i++)
-		assert_true(hold_park(enter(place, i, soon_us), PIECE));
-	struct hold_seat *talker = enter(place, MOST_PIECES, soon_us);
-	assert_false(hold_park(talker, 1));
-	assert_true(hold_park(enter(place, MOST_PIECES + 1, soon_us), 0)); /* has said nothing */
-
-	hold_leave(&place->seats[0], false);
-	assert_true(hold_park(talker, PIECE));
 }
 
 static void
@@ -114,10 +99,10 @@ nobody_waits_beyond_the_deadline(void **state)
 {
 	struct place *place = *state;
 
-	assert_false(hold_park(enter(place, 0, 0), 0));
+	assert_false(hold_park(enter(place, 0, 0)));
 	assert_int_equal(hold_count(place->hold), 0);
 
-	assert_true(hold_park(enter(place, 1, 1000), 0));
+	assert_true(hold_park(enter(place, 1, 1000)));
 	while (place->given_up == 0)
 		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
 	assert_int_equal(place->gone, 0);
@@ -130,8 +115,7 @@ one_tries_for_all(void **state)
 	struct place *place = *state;
 
 	for (size_t i = 0; i < 10; i++)
-		assert_true(hold_park(enter(place, i, soon_us), 0));
-	assert_true(hold_is_looking(place->hold));
+		assert_true(hold_park(enter(place, i, soon_us)));
 	while (place->gone == 0)
 		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
 	assert_int_equal(place->gone, 1);
@@ -140,7 +124,54 @@ one_tries_for_all(void **state)
 	hold_leave(&place->seats[0], true);
 	assert_int_equal(place->gone, 10);
 	assert_int_equal(hold_count(place->hold), 0);
-	assert_false(hold_is_looking(place->hold));
+}
+
+static void
+those_who_wait_take_turns(void **state)
+{
+	struct place *place = *state;
+
+	for (size_t i = 0; i < 3; i++)
+		assert_true(hold_park(enter(place, i, soon_us)));
+	for (size_t i = 0; i < 6; i++) {
+		struct hold_seat *trying = &place->seats[i % 3];
+		while (place->gone == i)
+			assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+		assert_false(trying->is_parked);
+		assert_int_equal(hold_count(place->hold), 2);
+		assert_true(hold_park(trying));
+	}
+}
+
+static void
+who_is_overtaken_begins_anew(void **state)
+{
+	struct place *place = *state;
+	struct hold_seat *stuck = enter(place, 0, soon_us);
+	struct hold_seat *slow = enter(place, 1, soon_us);
+	struct hold_seat *through = enter(place, 2, soon_us);
+
+	stuck->since_us = through->since_us - 1000 * 1000;
+	slow->since_us = through->since_us - 999 * 1000;
+	hold_leave(through, true);
+	assert_int_equal(place->gone, 1);
+	assert_true(stuck->since_us >= through->since_us);
+
+	hold_leave(slow, true); /* which was begun with before the other one was, anew */
+	assert_int_equal(place->gone, 1);
+}
+
+static void
+all_learn_why_the_last_dial_failed(void **state)
+{
+	struct place *place = *state;
+	struct err err = {{0}};
+
+	(void)err_set(&err, "nobody is there");
+	(void)err_mark(&err, ERR_NAME_STALE);
+	hold_note_failure(place->hold, &err);
+	assert_string_equal(hold_failure(place->hold)->text, "nobody is there");
+	assert_int_equal(hold_failure(place->hold)->kind, ERR_NAME_STALE);
 }
 
 int
@@ -148,10 +179,13 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(no_more_than_so_many_wait, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(no_more_than_so_much_is_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_waits_beyond_the_deadline, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(one_tries_for_all, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(those_who_wait_take_turns, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_is_overtaken_begins_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(all_learn_why_the_last_dial_failed, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
