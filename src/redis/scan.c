@@ -68,6 +68,9 @@ begin_value(struct scan *scan, unsigned char type)
 		if (scan->kind == SCAN_REQUESTS && type != '*')
 			scan->message = ' ';
 	}
+	/* What follows an attribute is the message that it stands before. */
+	if (scan->message == '|' && scan->values == 1)
+		scan->message = type;
 	scan->type = type;
 	if (scan->kind == SCAN_REQUESTS && scan->message == ' ') {
 		scan->state = STATE_LINE;
@@ -126,8 +129,6 @@ end_number(struct scan *scan)
 		scan->state = STATE_STRING;
 		return SCAN_NOTHING;
 	case '|': /* attributes stand before a value, and are none themselves */
-		if (scan->message == '|')
-			scan->message = ' ';
 		scan->values += 2 * number;
 		scan->state = STATE_START;
 		return SCAN_NOTHING;

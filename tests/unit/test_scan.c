@@ -49,6 +49,13 @@ static const struct scan_case cases[] = {
 	{"verbatim string, bulk error", SCAN_REPLIES, "=5\r\ntxt:x\r\n!3\r\nERR\r\n", "mm", true},
 	{"push", SCAN_REPLIES, ">2\r\n+message\r\n+x\r\n+OK\r\n", "pm", true},
 	{"attribute", SCAN_REPLIES, "|1\r\n+ttl\r\n:1\r\n$1\r\na\r\n", "m", true},
+	{"attribute before an error", SCAN_REPLIES, "|1\r\n+ttl\r\n*1\r\n:1\r\n-ERR no\r\n", "e",
+	 true},
+	{"attribute before a push", SCAN_REPLIES, "|1\r\n+a\r\n-x\r\n>1\r\n+message\r\n", "p",
+	 true},
+	{"two attributes", SCAN_REPLIES, "|1\r\n+a\r\n:1\r\n|0\r\n-ERR no\r\n:1\r\n", "em", true},
+	{"attribute inside of an array", SCAN_REPLIES, "*1\r\n|1\r\n+a\r\n:1\r\n-ERR no\r\n", "m",
+	 true},
 	{"half a reply", SCAN_REPLIES, "$5\r\nhel", "", false},
 	{"half an array", SCAN_REPLIES, "*2\r\n+a\r\n", "", false},
 	{"a line without an end", SCAN_REPLIES, "+OK", "", false},
@@ -214,6 +221,8 @@ readonly_is_seen_wherever_it_is_cut_and_nowhere_else(void **state ATTR_UNUSED)
 		assert_false(reply(&talk, "+OK\r\n-READONL\r\n-ERR READONLY\r\n+READONLY\r\n"));
 		assert_false(reply(&talk, "*1\r\n-READONLY x\r\n$9\r\n-READONLY\r\n"));
 	}
+	conversation_init(&talk);
+	assert_true(reply(&talk, "|1\r\n+key-popularity\r\n%1\r\n+a\r\n,0.5\r\n-READONLY x\r\n"));
 }
 
 static void
