@@ -15,7 +15,8 @@
 struct event_base;
 struct connector;
 
-/* An address has failed, and others are still tried, or not. */
+/* An address has failed, and others are still tried, or not; or one that was begun with later has
+ * answered first. */
 typedef void connector_failed_cb(void *arg, const struct resolved_address *address);
 
 struct connector_request {

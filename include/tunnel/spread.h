@@ -25,12 +25,15 @@ void spread_free(struct spread *spread);
 struct spread_place *spread_arrange(struct spread *spread,
 				    struct resolved *addresses) ATTR_MUST_CHECK;
 
-/* An address could not be connected to, or did not speak TLS. */
+/* An address could not be connected to, did not speak TLS, or broke a tunnel. */
 void spread_note_failure(struct spread *spread, const struct resolved_address *address);
 
-/* A tunnel to this address begins, which is proof that it works. Returns borrowed, for
- * spread_close(); NULL where nobody counts it. */
+/* A tunnel to this address begins. Returns borrowed, for spread_close(); NULL where nobody counts
+ * it. */
 struct spread_place *spread_open(struct spread *spread, const struct resolved_address *address);
+
+/* It has served a tunnel: its next failure is the first again. NULL is fine. */
+void spread_note_success(struct spread_place *place);
 
 /* It has ended. NULL is fine. */
 void spread_close(struct spread_place *place);

@@ -16,12 +16,15 @@ struct endpoints;
 struct event_base;
 struct generation;
 struct mover;
+struct spread;
 struct spread_place;
 
 /* It lives with its tunnel. All zero: none, which every function here takes. */
 struct stay {
-	struct endpoints *endpoints; /* borrowed, both; NULL: none */
+	struct endpoints *endpoints; /* borrowed, as the next two; NULL: none */
+	struct spread *spread;       /* NULL where the service's tunnels are not spread */
 	struct spread_place *place;
+	struct resolved_address address;
 	size_t endpoint;
 	struct mover *mover; /* owned; NULL where nobody minds that the server moves */
 	uint64_t began_us;

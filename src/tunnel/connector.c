@@ -78,6 +78,26 @@ close_attempt(struct attempt *attempt)
 	attempt->connector->running--;
 }
 
+static void
+tell_failed(const struct attempt *attempt)
+{
+	const struct connector *connector = attempt->connector;
+
+	if (connector->request.on_failed != NULL)
+		connector->request.on_failed(connector->arg, attempt->address);
+}
+
+/* Those that had a head start and still have not answered. */
+static void
+tell_overtaken(const struct attempt *winner)
+{
+	for (const struct attempt *attempt = winner->connector->attempts; attempt < winner;
+	     attempt++) {
+		if (attempt->fd >= 0)
+			tell_failed(attempt);
+	}
+}
+
 /* Hands over the outcome; the connector is gone afterwards. `winner` NULL: nobody accepted. */
 static void
 finish(struct connector *connector, struct attempt *winner)
@@ -89,6 +109,7 @@ finish(struct connector *connector, struct attempt *winner)
 	int fd = -1;
 
 	if (winner != NULL) {
+		tell_overtaken(winner);
 		fd = winner->fd;
 		address = *winner->address;
 		(void)event_del(&winner->progress);
@@ -183,11 +204,8 @@ open_socket(struct attempt *attempt)
 static void
 give_up(struct attempt *attempt)
 {
-	struct connector *connector = attempt->connector;
-
 	close_attempt(attempt);
-	if (connector->request.on_failed != NULL)
-		connector->request.on_failed(connector->arg, attempt->address);
+	tell_failed(attempt);
 }
 
 /* Begins with the next address that can be begun with; out of them, waits for those that run. */

@@ -42,13 +42,16 @@ forget_one(struct spread *spread)
 	}
 }
 
-/* Those that are asked for stand at the end. NULL: no memory, or too many in use. */
+/* Those that were asked for last stand at the end. NULL: no memory, or too many in use. */
 static struct spread_place *
 find(struct spread *spread, const struct resolved_address *address)
 {
 	for (struct list *link = spread->places.next; link != &spread->places; link = link->next) {
-		if (resolved_is_same(&place_of(link)->address, address))
-			return place_of(link);
+		if (!resolved_is_same(&place_of(link)->address, address))
+			continue;
+		list_remove(link);
+		list_append(&spread->places, link);
+		return place_of(link);
 	}
 	if (spread->count >= MAX_PLACES)
 		forget_one(spread);
@@ -152,8 +155,14 @@ spread_open(struct spread *spread, const struct resolved_address *address)
 	if (place == NULL)
 		return NULL;
 	place->open++;
-	backoff_reset(&place->backoff);
 	return place;
+}
+
+void
+spread_note_success(struct spread_place *place)
+{
+	if (place != NULL)
+		backoff_reset(&place->backoff);
 }
 
 void

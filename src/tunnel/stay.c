@@ -37,14 +37,15 @@ stay_begin(struct stay *stay, const struct stay_request *request,
 {
 	const struct service *service =
 		outcome->service->service; /* the client's, or its fallback */
-	struct spread *spread = generation_spread(request->generation, service->index);
 
 	stay->began_us = clock_now_us();
 	stay->endpoint = (size_t)(outcome->endpoint - service->options.connect.items);
 	stay->endpoints = generation_endpoints(request->generation, service->index);
 	endpoints_join(stay->endpoints, stay->endpoint);
-	if (spread != NULL)
-		stay->place = spread_open(spread, &outcome->address);
+	stay->address = outcome->address;
+	stay->spread = generation_spread(request->generation, service->index);
+	if (stay->spread != NULL)
+		stay->place = spread_open(stay->spread, &stay->address);
 	return make_mover(stay, request, outcome);
 }
 
@@ -91,18 +92,29 @@ is_dropped(enum relay_end how, uint64_t bytes_to_server)
 	       (how == RELAY_SERVER_ENDED && bytes_to_server > 0);
 }
 
+static void
+note_failure(const struct stay *stay, uint64_t open_us, const struct err *err)
+{
+	struct err dropped = {{0}};
+
+	(void)err_set(&dropped, "it broke a tunnel after %.1f s without a word%s%s",
+		      (double)open_us / 1e6, err->text[0] != '\0' ? ": " : "", err->text);
+	(void)err_mark(&dropped, ERR_DISCONNECTED);
+	endpoints_note_failure(stay->endpoints, stay->endpoint, &dropped);
+	if (stay->spread != NULL)
+		spread_note_failure(stay->spread, &stay->address);
+}
+
 void
 stay_note_end(const struct stay *stay, enum relay_end how, const struct err *err,
 	      uint64_t bytes_to_server, uint64_t bytes_to_client)
 {
 	uint64_t open_us = clock_now_us() - stay->began_us;
-	struct err dropped = {{0}};
 
-	if (stay->endpoints == NULL || bytes_to_client > 0 || open_us > early_us ||
-	    !is_dropped(how, bytes_to_server))
+	if (stay->endpoints == NULL)
 		return;
-	(void)err_set(&dropped, "it broke a tunnel after %.1f s without a word%s%s",
-		      (double)open_us / 1e6, err->text[0] != '\0' ? ": " : "", err->text);
-	(void)err_mark(&dropped, ERR_DISCONNECTED);
-	endpoints_note_failure(stay->endpoints, stay->endpoint, &dropped);
+	if (bytes_to_client > 0 || open_us > early_us)
+		spread_note_success(stay->place);
+	else if (is_dropped(how, bytes_to_server))
+		note_failure(stay, open_us, err);
 }

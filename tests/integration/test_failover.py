@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import signal
@@ -13,7 +14,15 @@ import redis
 
 from harness.client import Client
 from harness.daemon import Daemon, Service, binary_path
-from harness.peers import closed_port, good_tls, greet, tls_context
+from harness.name_server import AAAA, A
+from harness.peers import (
+    closed_port,
+    echo,
+    good_tls,
+    greet,
+    reset_after_first_bytes,
+    tls_context,
+)
 from harness.process import resident_kib, settled_descriptor_count
 from harness.redis_server import RedisServer
 from harness.replication_group import PRIMARY, REPLICA, ReplicationGroup
@@ -216,6 +225,26 @@ def test_answer_that_flaps_once_moves_nobody(launch_group, group):
         seen = group.names.count(PRIMARY)
         wait_for(lambda: group.names.count(PRIMARY) > seen + 5, "the name is looked at again")
         client.ping()
+
+
+@pytest.mark.parametrize("trouble", ["drops", "fails_for"])
+def test_half_an_answer_moves_nobody(launch, name_server, serve, trouble):
+    """The other family's answer is late or fails: that says nothing about addresses of that family."""
+    server = serve(greet, address=("::1", 0))
+    name_server.set(PRIMARY, "::1", "127.0.0.1")
+    daemon = launch(
+        Service("primary", connect=f"{PRIMARY}:{server.port}", role="primary", plain="yes"),
+        globals={"resolver": name_server.address, "workers": 1},
+    )
+    with daemon.connect() as client:
+        assert client.read(7) == b"hello\r\n"
+        setattr(name_server.conduct, trouble, {AAAA})
+        seen = name_server.count(PRIMARY, A)
+        wait_for(lambda: name_server.count(PRIMARY, A) > seen + 4, "the name is looked at", 30)
+        setattr(name_server.conduct, trouble, set())
+        name_server.set(PRIMARY, "127.0.0.1")  # now it is gone for good
+        client.expect_close()
+    assert daemon.log().count("has moved away") == 1
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -430,6 +459,24 @@ def test_replica_that_is_gone_is_left_out(launch_group, group):
     group.nodes[2].stop()
     daemon = launch_group()
     assert set(servers_met(daemon, 6)) == {group.nodes[0].host, group.nodes[1].host}
+
+
+def test_replica_that_breaks_tunnels_is_left_out(launch, name_server, serve):
+    """It accepts everybody, and has the fewest tunnels because none of them lasts."""
+    broken = serve(reset_after_first_bytes, address=("127.0.1.1", 0))
+    good = serve(echo, address=("127.0.1.2", broken.port))
+    name_server.set(REPLICA, "127.0.1.1", "127.0.1.2", ttl=60)
+    daemon = launch(
+        Service("replica", connect=f"{REPLICA}:{broken.port}", role="replica", plain="yes"),
+        globals={"resolver": name_server.address, "workers": 1},
+    )
+    for _ in range(40):
+        with daemon.connect() as client, contextlib.suppress(ConnectionResetError):
+            client.send(b"PING\r\n")
+            client.socket.recv(64)
+    # It is tried again, after pauses that grow: six times in the first twenty seconds at most.
+    assert 1 <= broken.accepted <= 6
+    assert good.accepted >= 34
 
 
 def test_primary_stands_in_for_the_last_replica(launch, group, certificates):

@@ -76,7 +76,7 @@ those_who_come_at_once_are_spread_too(void **state ATTR_UNUSED)
 }
 
 static void
-one_that_failed_comes_last_until_it_works(void **state ATTR_UNUSED)
+one_that_failed_comes_last_until_it_has_served(void **state ATTR_UNUSED)
 {
 	struct spread *spread = spread_new();
 	struct resolved all = three_addresses();
@@ -91,8 +91,13 @@ one_that_failed_comes_last_until_it_works(void **state ATTR_UNUSED)
 		spread_close(spread_arrange(spread, &answer));
 		assert_true(resolved_is_same(&answer.items[2], &all.items[0]));
 	}
-	spread_close(spread_open(spread, &all.items[0]));
+	struct spread_place *failed = spread_open(spread, &all.items[0]); /* which proves nothing */
+	spread_close(failed);
 	struct resolved answer = three_addresses();
+	spread_close(spread_arrange(spread, &answer));
+	assert_true(resolved_is_same(&answer.items[2], &all.items[0]));
+	spread_note_success(failed);
+	answer = three_addresses();
 	spread_close(spread_arrange(spread, &answer));
 	assert_true(resolved_is_same(&answer.items[0], &all.items[0]));
 	spread_close(busy[0]);
@@ -118,13 +123,41 @@ more_addresses_than_are_remembered_are_no_harm(void **state ATTR_UNUSED)
 	spread_free(spread);
 }
 
+static void
+what_was_not_used_for_longest_is_forgotten_first(void **state ATTR_UNUSED)
+{
+	enum { MOST = 64 };
+	struct spread *spread = spread_new();
+	struct resolved first = {.count = 0};
+
+	for (uint32_t i = 0; i <= MOST; i++) {
+		const struct sockaddr_in address = {
+			.sin_family = AF_INET,
+			.sin_addr = {.s_addr = htonl(i)},
+		};
+		struct resolved answer = {.count = 0};
+		assert_true(resolved_add(&answer, (const void *)&address, sizeof address));
+		if (i == 0)
+			first = answer;
+		spread_note_failure(spread, &first.items[0]);
+		spread_close(spread_arrange(spread, &answer));
+	}
+	/* It is still known to have failed, so one that is not comes before it. */
+	struct resolved answer = three_addresses();
+	answer.items[0] = first.items[0];
+	spread_close(spread_arrange(spread, &answer));
+	assert_true(resolved_is_same(&answer.items[2], &first.items[0]));
+	spread_free(spread);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tunnels_go_where_the_fewest_are),
 		cmocka_unit_test(those_who_come_at_once_are_spread_too),
-		cmocka_unit_test(one_that_failed_comes_last_until_it_works),
+		cmocka_unit_test(one_that_failed_comes_last_until_it_has_served),
+		cmocka_unit_test(what_was_not_used_for_longest_is_forgotten_first),
 		cmocka_unit_test(more_addresses_than_are_remembered_are_no_harm),
 	};
 

@@ -39,6 +39,7 @@ class Conduct:
 
     silent: bool = False
     fails: bool = False  # SERVFAIL
+    fails_for: set[int] = field(default_factory=set)  # the same for these kinds of questions
     truncates: bool = False  # over UDP, so that the answer must be fetched over TCP
     drops: set[int] = field(default_factory=set)  # kinds of questions that are never answered
 
@@ -152,7 +153,8 @@ class NameServer:
         if conduct.silent or kind in conduct.drops:
             return None
         is_cut = conduct.truncates and transport == "udp"
-        code = SERVER_FAILURE if conduct.fails else NO_ERROR if known else NO_SUCH_NAME
+        is_failing = conduct.fails or kind in conduct.fails_for
+        code = SERVER_FAILURE if is_failing else NO_ERROR if known else NO_SUCH_NAME
         records = [] if is_cut or code else self._records(name, kind, known)
         flags = 0x8180 | code | (0x0200 if is_cut else 0)
         tail = b"\0" + struct.pack(">HHIH", OPT, 4096, 0, 0) if size else b""
