@@ -48,6 +48,7 @@ struct dial_outcome {
 	const struct address *endpoint;      /* borrowed from the service */
 	char name[SOCKET_NAME_SIZE];         /* the address that was reached */
 	struct resolved_address address; /* the same; length 0: not known, as through a bastion */
+	uint64_t chosen_us; /* when the address was, or the bastion was asked for one */
 	bool is_tls;
 	bool is_warm; /* it was ready before the client came */
 };

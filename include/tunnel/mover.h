@@ -23,6 +23,7 @@ struct mover_request {
 	struct event_base *base; /* borrowed, as all here */
 	struct watch *watch;
 	struct resolved_address address; /* of the server; length 0: not known */
+	uint64_t chosen_us;              /* when that was chosen, by clock_now_us() */
 	int timeout_s;                   /* TIMEOUTmove */
 	const struct log_scope *log;
 	const char *service; /* its name */

@@ -20,6 +20,8 @@ struct resolved {
 	struct resolved_address items[RESOLVED_MAX_ADDRESSES];
 	int fresh_s;   /* how long the answer holds, by its own account */
 	bool is_stale; /* the name could not be looked up now: this is its last good answer */
+	int unheard;   /* the address family that nothing was heard of, as its answer failed or was
+			* late; 0: none */
 };
 
 /* Whether two addresses are the same, ports included. */

@@ -21,7 +21,8 @@ struct service;
 struct watch;
 
 /* The user's server is not the primary any more; `why` (static) says who said so. Once for each
- * user, which may leave in it. Comes from the loop, or from inside watch_report_demoted(). */
+ * user, which may leave in it. Comes from the loop, or from inside watch_report_demoted() and
+ * watch_join(). */
 typedef void watch_moved_cb(void *arg, const char *why);
 
 /* The server at `address` has refused a write, as a user of the watch was told. */
@@ -33,7 +34,8 @@ struct watch_user {
 	struct list link;
 	struct watch *watch; /* NULL: has not joined, or has left */
 	struct resolved_address address;
-	int missed; /* how often in a row its address was not in the answer */
+	uint64_t chosen_us; /* when that was chosen, by clock_now_us() */
+	int missed;         /* how often in a row its address was not in the answer */
 	watch_moved_cb *on_moved;
 	void *arg;
 };
@@ -54,7 +56,8 @@ struct watch *watch_new(const struct watch_request *request);
 /* All users must have left. NULL is fine. */
 void watch_free(struct watch *watch);
 
-/* `user` has filled in its address, on_moved and arg; borrowed until it leaves. */
+/* `user` has filled in its address, chosen_us, on_moved and arg; borrowed until it leaves. One that
+ * was on its way to a server while that was reported as demoted is told here. */
 void watch_join(struct watch *watch, struct watch_user *user);
 
 /* Harmless for one that has not joined. */

@@ -260,6 +260,7 @@ hop_to(struct dial *dial, const struct address *endpoint)
 {
 	set_state(dial, DIAL_CONNECTING);
 	begin_step(dial);
+	dial->outcome.chosen_us = dial->step_began_us;
 	dial->channel = session_pool_open(dial->request.pool, endpoint, on_channel, dial);
 	if (dial->channel == NULL) {
 		(void)err_set(&dial->err, "out of memory");
@@ -292,6 +293,7 @@ connect_to(struct dial *dial, const struct resolved *addresses)
 	(void)event_del(&dial->timer); /* the connector has its own, for each address */
 	set_state(dial, DIAL_CONNECTING);
 	begin_step(dial);
+	dial->outcome.chosen_us = dial->step_began_us;
 	dial->connector = connector_start(&request, on_connected, dial);
 	if (dial->connector == NULL) {
 		(void)err_set(&dial->err, "out of memory");

@@ -248,6 +248,8 @@ tell(struct question *question)
 			answer.status = half->status;
 			answer.reason = half->reason;
 		}
+		if (!half->is_over || half->status == DNS_NO_ANSWER)
+			answer.addresses.unheard = family_of[family];
 		if (!half->is_over || half->status != DNS_FOUND)
 			continue;
 		if (half->addresses.fresh_s < answer.addresses.fresh_s)

@@ -62,6 +62,7 @@ mover_new(const struct mover_request *request)
 		return NULL;
 	mover->request = *request;
 	mover->user.address = request->address;
+	mover->user.chosen_us = request->chosen_us;
 	mover->user.on_moved = on_moved;
 	mover->user.arg = mover;
 	list_init(&mover->user.link);

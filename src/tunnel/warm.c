@@ -156,6 +156,7 @@ keep(struct warm_item *item, const struct dial_outcome *outcome)
 	if (request->watches == NULL)
 		return;
 	item->user.address = outcome->address;
+	item->user.chosen_us = outcome->chosen_us;
 	item->user.on_moved = on_moved;
 	item->user.arg = item;
 	watch_join(request->watches[outcome->endpoint - endpoints], &item->user);

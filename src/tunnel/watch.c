@@ -22,7 +22,13 @@ static const uint64_t kept_out_us = 10 * UINT64_C(1000000);
  * secondary region): then reading must go on, and only the writer is told. */
 static const uint64_t told_once_us = 60 * UINT64_C(1000000);
 
+/* Through a bastion nobody here knows which server it was. After this time it is taken for another
+ * one: the name has followed the first failover by then. */
+static const uint64_t unknown_told_once_us = 20 * UINT64_C(1000000);
+
 enum { MISSES = 2 };
+
+static const char refuses_writes[] = "it refuses writes (READONLY)";
 
 enum watch_state {
 	WATCH_IDLE, /* nobody uses the endpoint */
@@ -150,6 +156,8 @@ compare(struct watch *watch, const struct resolved *resolved)
 			continue;
 		}
 		is_doubtful = true;
+		if (user->address.storage.ss_family == resolved->unheard)
+			continue; /* half an answer says nothing about the other half */
 		if (++user->missed < MISSES)
 			continue;
 		gone = user->address;
@@ -220,6 +228,12 @@ watch_free(struct watch *watch)
 	free(watch);
 }
 
+static bool
+is_demoted(const struct watch *watch, const struct resolved_address *address)
+{
+	return watch->demoted_us != 0 && resolved_is_same(&watch->demoted, address);
+}
+
 void
 watch_join(struct watch *watch, struct watch_user *user)
 {
@@ -233,6 +247,8 @@ watch_join(struct watch *watch, struct watch_user *user)
 	list_append(&watch->users, &user->link);
 	if (watch->state == WATCH_IDLE && is_looked_up(watch))
 		wait_for_next(watch, SOON_S);
+	if (is_demoted(watch, &user->address) && user->chosen_us <= watch->demoted_us)
+		tell(user, refuses_writes);
 }
 
 void
@@ -254,14 +270,13 @@ bool
 watch_hear_demoted(struct watch *watch, const struct resolved_address *address)
 {
 	uint64_t now_us = clock_now_us();
-	bool is_known = watch->demoted_us != 0 && now_us - watch->demoted_us < told_once_us &&
-			resolved_is_same(&watch->demoted, address);
+	uint64_t told_us = address->length > 0 ? told_once_us : unknown_told_once_us;
 
-	if (is_known)
+	if (is_demoted(watch, address) && now_us - watch->demoted_us < told_us)
 		return false;
 	watch->demoted = *address;
 	watch->demoted_us = now_us;
-	tell_all(watch, address, "it refuses writes (READONLY)");
+	tell_all(watch, address, refuses_writes);
 	return true;
 }
 
