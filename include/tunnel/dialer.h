@@ -10,8 +10,9 @@
 
 /*
  * Makes the server's stream of a tunnel: resolve, (hop,) connect, secure. Endpoints are tried,
- * those that are up first, until one connects; from then on a failure is final, because a server
- * that refuses TLS or has the wrong certificate is a matter for a person, not for the next address.
+ * those that are up first, until one connects and answers; a failure after that is final, because a
+ * server that refuses TLS or has the wrong certificate is a matter for a person, not for the next
+ * address.
  */
 
 struct endpoints;

@@ -124,8 +124,6 @@ end(struct dial *dial, const struct err *err)
 {
 	char endpoint[SOCKET_NAME_SIZE];
 
-	bool was_securing = dial->state == DIAL_SECURING;
-
 	(void)event_del(&dial->timer);
 	spread_close(dial->chosen);
 	dial->chosen = NULL;
@@ -139,10 +137,6 @@ end(struct dial *dial, const struct err *err)
 		dial->on_done(dial->arg, &dial->outcome, NULL);
 		return;
 	}
-	if (was_securing)
-		note_failure(dial, err);
-	if (was_securing && dial->request.spread != NULL)
-		spread_note_failure(dial->request.spread, &dial->outcome.address);
 	if (err != &dial->err)
 		dial->err = *err;
 	if (dial->outcome.endpoint != NULL)
@@ -169,13 +163,31 @@ try_next_endpoint(struct dial *dial, const struct err *err)
 	event_active(&dial->kick, EV_TIMEOUT, 0);
 }
 
+/* A server that hangs, or hangs up, in the handshake is as good as one that is not there. What else
+ * goes wrong is a matter for a person. */
+static void
+fail_securing(struct dial *dial, const struct err *err)
+{
+	if (dial->request.spread != NULL)
+		spread_note_failure(dial->request.spread, &dial->outcome.address);
+	if (err->kind == ERR_TIMEOUT || err->kind == ERR_DISCONNECTED) {
+		try_next_endpoint(dial, err);
+		return;
+	}
+	note_failure(dial, err);
+	end(dial, err);
+}
+
 static void
 on_secured(void *arg, const struct err *err)
 {
 	struct dial *dial = arg;
 
 	tell(dial, (struct step){STEP_TLS, .err = err, .secured = dial->stream});
-	end(dial, err);
+	if (err == NULL)
+		end(dial, NULL);
+	else
+		fail_securing(dial, err);
 }
 
 static void
@@ -194,7 +206,7 @@ secure(struct dial *dial, struct stream *lower)
 	dial->stream = tls_stream_start(&request, lower, on_secured, dial, &dial->err);
 	if (dial->stream == NULL) {
 		tell(dial, (struct step){STEP_TLS, .err = &dial->err});
-		end(dial, &dial->err);
+		fail_securing(dial, &dial->err);
 		return;
 	}
 	dial->outcome.is_tls = true;
@@ -378,6 +390,8 @@ on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	const struct address *endpoint = take_endpoint(dial);
 	struct resolved local = {.count = 1};
 
+	stream_free(dial->stream); /* of the last endpoint, if that failed in the handshake */
+	dial->stream = NULL;
 	dial->outcome.endpoint = endpoint;
 	if (dial->request.pool != NULL)
 		hop_to(dial, endpoint);
@@ -414,7 +428,9 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		      options->timeout_busy_s);
 	(void)err_mark(&dial->err, ERR_TIMEOUT);
 	tell(dial, (struct step){STEP_TLS, .err = &dial->err, .secured = dial->stream});
-	end(dial, &dial->err);
+	stream_free(dial->stream); /* it must not come to an end any more */
+	dial->stream = NULL;
+	fail_securing(dial, &dial->err);
 }
 
 struct dial *

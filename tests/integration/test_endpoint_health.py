@@ -148,6 +148,16 @@ def test_endpoint_that_breaks_handshakes_is_down_until_one_succeeds(launch_to, s
     assert visit(daemon) == 0
 
 
+def test_handshake_that_hangs_goes_on_to_the_next_endpoint(launch_to, servers):
+    """Its kernel takes connections, and nobody answers: a process that is stopped."""
+    hung = servers.start(0, lambda talk: talk.wait_for_close(), is_secure=False)
+    servers.start(1)
+    daemon = launch_to(servers, TIMEOUThold=0, TIMEOUTbusy=1)
+    assert visit(daemon) == 1
+    daemon.wait_for_log(down(servers, 0) + r"[^\n]*TLS handshake timed out")
+    assert hung.accepted >= 1
+
+
 def test_endpoint_that_drops_tunnels_at_once_is_left(launch_to, servers):
     """It speaks TLS perfectly, and resets whoever asks something."""
     servers.start(0, reset_after_first_bytes)
