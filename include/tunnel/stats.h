@@ -75,7 +75,8 @@ struct stats {
 	atomic_ullong opened; /* tunnels */
 	atomic_ullong ended[STATS_END_COUNT];
 	atomic_ullong turned_away; /* clients, by maxClients */
-	atomic_ullong moves;       /* away from a primary, as each worker sees them */
+	atomic_ullong moves;       /* away from a primary; stats_count_move() */
+	atomic_ullong moved_from;  /* the last of them: of what, and when, as one number */
 	atomic_ullong bytes_to_server;
 	atomic_ullong bytes_to_client;
 	atomic_ullong handshakes_new;
@@ -104,6 +105,10 @@ stats_read(const atomic_ullong *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
+
+/* The service's tunnels leave the server `from`. Each worker notices that for itself, within a few
+ * seconds; it counts once. */
+void stats_count_move(struct stats *stats, const char *from);
 
 void stats_observe(struct stats_histogram *histogram, uint64_t took_us);
 

@@ -180,7 +180,7 @@ health_note_move(struct health *health, const char *from)
 {
 	struct health_move *move = &health->view.move;
 
-	stats_add(&health->stats->moves, 1);
+	stats_count_move(health->stats, from);
 	*move = (struct health_move){.at = now()};
 	(void)snprintf(move->from, sizeof move->from, "%s", from);
 }

@@ -1,5 +1,6 @@
 #include "tunnel/stats.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -8,6 +9,9 @@
 const double stats_bounds_s[STATS_BUCKET_COUNT] = {
 	0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 };
+
+/* Workers look at a name each dnsWatch (5 s), twice before they believe it. */
+enum { SAME_MOVE_S = 60 };
 
 static const char *const end_names[] = {
 	[STATS_CLIENT_CLOSED] = "client_closed",
@@ -76,6 +80,32 @@ stats_unref(struct stats *stats)
 		return;
 	free(stats->name);
 	free(stats);
+}
+
+/* What stands for a server at a time: a hash of its name (FNV-1a), and the second. */
+static unsigned long long
+mark_move(const char *from, uint32_t second)
+{
+	uint32_t hash = UINT32_C(2166136261);
+
+	for (; *from != '\0'; from++)
+		hash = (hash ^ (unsigned char)*from) * UINT32_C(16777619);
+	return (unsigned long long)hash << 32 | second;
+}
+
+void
+stats_count_move(struct stats *stats, const char *from)
+{
+	uint32_t now_s = (uint32_t)(clock_now_us() / 1000000);
+	unsigned long long mark = mark_move(from, now_s);
+	unsigned long long last = stats_read(&stats->moved_from);
+
+	do {
+		if (last >> 32 == mark >> 32 && now_s - (uint32_t)last < SAME_MOVE_S)
+			return;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&stats->moved_from, &last, mark, memory_order_relaxed, memory_order_relaxed));
+	stats_add(&stats->moves, 1);
 }
 
 void
