@@ -21,6 +21,7 @@ struct generation;
 struct hold;
 struct health;
 struct health_book;
+struct list;
 struct resolver;
 struct session_pool;
 struct step_observer;
@@ -33,6 +34,8 @@ struct watch;
 struct generation_place {
 	struct event_base *base; /* borrowed, as all here */
 	struct resolver *resolver;
+	struct list *living;                  /* where each generation is while it lives; NULL:
+					       * nobody wants to know */
 	struct health_book *healths;          /* of the worker; outlives its generations */
 	const struct step_observer *observer; /* of the ways to bastions; NULL: nobody */
 	/* A server was heard to be the primary no longer; `demotion` is borrowed, and has no
@@ -58,12 +61,15 @@ void generation_unref(struct generation *generation);
  * fine. */
 void generation_retire(struct generation *generation);
 
+/* The one that is linked here, in `place.living`. */
+struct generation *generation_of(struct list *link);
+
 /* The machine has slept: looks at once at names that are watched, endpoints that are down and sessions
  * to bastions. */
 void generation_wake(struct generation *generation);
 
-/* Another worker's generation has heard it: ours leave that server too. Nothing happens if the
- * news is about another setup. */
+/* Another generation has heard it: the tunnels of this one leave that server too, where it has the
+ * same service with the same endpoint. */
 void generation_hear_demotion(struct generation *generation, const struct demotion *demotion);
 
 /* Logs in to those of its bastions that say so (`eager`). */
@@ -86,7 +92,8 @@ struct tls_sessions *generation_tls_sessions(const struct generation *generation
 struct session_pool *generation_session_pool(const struct generation *generation,
 					     size_t service_index);
 
-/* For each of the service's endpoints one, where `role = primary`; else NULL. */
+/* For each of the service's endpoints one that its tunnels join, where `role = primary`; else
+ * NULL. */
 struct watch *const *generation_watches(const struct generation *generation, size_t service_index);
 
 /* What every dial of the service begins with; `log` is the daemon's. */

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 /*
- * Watches where the name of a primary's endpoint leads while tunnels use it, and tells those
- * whose server is the primary no longer: because their address has left the answer, twice in a
- * row, or because the server itself has said so. One for each endpoint of a service, worker and
- * setup.
+ * Watches where the name of an endpoint leads while tunnels to a primary, or warm connections, use
+ * it, and tells those who should be there no longer: because their address has left the answer,
+ * twice in a row, or because the server itself has said that it is no primary. One for each
+ * endpoint of a service, worker and setup.
  */
 
 struct event_base;
@@ -29,7 +29,7 @@ typedef void watch_moved_cb(void *arg, const char *why);
 typedef void watch_demoted_cb(void *arg, const struct watch *watch,
 			      const struct resolved_address *address);
 
-/* A tunnel that uses the endpoint. It lives with whoever joins. */
+/* A tunnel, or a warm connection, that uses the endpoint. It lives with whoever joins. */
 struct watch_user {
 	struct list link;
 	struct watch *watch; /* NULL: has not joined, or has left */

@@ -45,6 +45,11 @@ struct whereabouts {
 void whereabouts_collect(struct whereabouts *whereabouts, const struct generation *generation,
 			 size_t service_index);
 
+/* The same for one that new clients do not come to any more: who waits there, and its tunnels to
+ * endpoints that are known. How those are, it has not looked at for a while. */
+void whereabouts_collect_past(struct whereabouts *whereabouts, const struct generation *generation,
+			      size_t service_index);
+
 /* One tunnel more to this address. */
 void whereabouts_add_tunnel(struct whereabouts *whereabouts, const char *server);
 

@@ -91,6 +91,9 @@ bool worker_has_task(const struct worker *worker);
 /* The generation that new tunnels begin in; borrowed. */
 struct generation *worker_generation(const struct worker *worker);
 
+/* All that have tunnels or new clients, for generation_of(); borrowed. */
+const struct list *worker_generations(const struct worker *worker);
+
 /* For inquiries, in its thread: what it has seen, and every tunnel, the youngest first. */
 struct health_book *worker_health_book(struct worker *worker);
 void worker_visit_tunnels(struct worker *worker, void (*visit)(void *arg, struct tunnel *tunnel),

@@ -158,6 +158,16 @@ address_done(struct address *address)
 	*address = (struct address){0};
 }
 
+bool
+address_is_same(const struct address *left, const struct address *right)
+{
+	if (address_is_unix(left) || address_is_unix(right))
+		return address_is_unix(left) && address_is_unix(right) &&
+		       strcmp(left->path, right->path) == 0;
+	return text_equal_nocase(address_host(left), address_host(right)) &&
+	       strcmp(left->port, right->port) == 0;
+}
+
 char *
 address_format(const struct address *address, char *out, size_t size)
 {

@@ -1,5 +1,6 @@
 #include "tunnel/generation.h"
 
+#include "base/list.h"
 #include "stream/tls_sessions.h"
 #include "tunnel/demotion.h"
 #include "tunnel/endpoints.h"
@@ -12,6 +13,7 @@
 #include "tunnel/watch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct generation_service {
 	struct tls_sessions *sessions; /* owned; NULL where resuming is off */
@@ -20,10 +22,13 @@ struct generation_service {
 	struct hold *hold;             /* owned */
 	struct warm *warm;             /* owned; NULL: none are kept */
 	struct spread *spread;         /* owned; NULL where the role is another */
-	struct watch **watches;        /* owned, for each endpoint; NULL where nobody watches */
+	/* Owned, for each endpoint; NULL where nobody watches. A primary's tunnels do, and warm
+	 * connections, unless they are to replicas, whose answers rotate. */
+	struct watch **watches;
 };
 
 struct generation {
+	struct list link; /* among those that live */
 	unsigned references;
 	struct generation_place place;
 	struct setup *setup;                 /* one reference */
@@ -80,6 +85,12 @@ free_watches(const struct service *service, struct generation_service *own)
 }
 
 static bool
+is_watched(const struct service_options *options)
+{
+	return options->role == ROLE_PRIMARY || (options->role == ROLE_ANY && options->warm > 0);
+}
+
+static bool
 make_service(struct generation *generation, const struct setup_service *service)
 {
 	const struct service_options *options = &service->service->options;
@@ -95,7 +106,7 @@ make_service(struct generation *generation, const struct setup_service *service)
 	own->hold = hold_new(generation->place.base);
 	if (own->hold == NULL)
 		return false;
-	if (options->role == ROLE_PRIMARY && !make_watches(generation, service->service, own))
+	if (is_watched(options) && !make_watches(generation, service->service, own))
 		return false;
 	if (options->role == ROLE_REPLICA)
 		own->spread = spread_new();
@@ -243,6 +254,9 @@ generation_new(const struct generation_place *place, struct setup *setup,
 
 	if (generation == NULL)
 		return NULL;
+	list_init(&generation->link);
+	if (place->living != NULL)
+		list_append(place->living, &generation->link);
 	generation->references = 1;
 	generation->place = *place;
 	generation->setup = setup_ref(setup);
@@ -266,6 +280,7 @@ generation_unref(struct generation *generation)
 {
 	if (generation == NULL || --generation->references > 0)
 		return;
+	list_remove(&generation->link);
 	const struct config *config = setup_config(generation->setup);
 	for (size_t i = 0; generation->services != NULL && i < config->service_count; i++) {
 		warm_free(generation->services[i].warm);
@@ -329,13 +344,42 @@ generation_wake(struct generation *generation)
 	}
 }
 
+/* The watch of the same endpoint of a service with the same name; NULL: there is none. A reload may
+ * have changed both. */
+static struct watch *
+find_watch(const struct generation *generation, const struct demotion *demotion)
+{
+	const struct config *config = setup_config(generation->setup);
+	const struct service *heard = setup_config(demotion->setup)->services[demotion->service];
+	const struct address *endpoint = &heard->options.connect.items[demotion->endpoint];
+
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct service *service = config->services[i];
+		const struct address_list *connect = &service->options.connect;
+		if (strcmp(service->name, heard->name) != 0 ||
+		    service->options.role != ROLE_PRIMARY)
+			continue;
+		for (size_t j = 0; j < connect->count; j++) {
+			if (address_is_same(&connect->items[j], endpoint))
+				return generation->services[i].watches[j];
+		}
+	}
+	return NULL;
+}
+
 void
 generation_hear_demotion(struct generation *generation, const struct demotion *demotion)
 {
-	if (generation->setup != demotion->setup)
-		return;
-	struct watch *const *watches = generation->services[demotion->service].watches;
-	(void)watch_hear_demoted(watches[demotion->endpoint], &demotion->address);
+	struct watch *watch = find_watch(generation, demotion);
+
+	if (watch != NULL)
+		(void)watch_hear_demoted(watch, &demotion->address);
+}
+
+struct generation *
+generation_of(struct list *link)
+{
+	return LIST_ITEM(link, struct generation, link);
 }
 
 struct setup *
@@ -362,7 +406,11 @@ generation_session_pool(const struct generation *generation, size_t service_inde
 struct watch *const *
 generation_watches(const struct generation *generation, size_t service_index)
 {
-	return generation->services[service_index].watches;
+	const struct service *service =
+		setup_get_service(generation->setup, service_index)->service;
+
+	return service->options.role == ROLE_PRIMARY ? generation->services[service_index].watches
+						     : NULL;
 }
 
 struct dial_request

@@ -48,14 +48,30 @@ find_service(struct inquiry *inquiry, const char *name)
 }
 
 static void
-copy_whereabouts(struct inquiry *inquiry, const struct generation *generation)
+copy_whereabouts(struct inquiry *inquiry, const struct generation *generation, bool is_present)
 {
 	const struct config *config = setup_config(generation_setup(generation));
 
 	for (size_t i = 0; i < config->service_count; i++) {
 		struct inquiry_service *copy = find_service(inquiry, config->services[i]->name);
-		if (copy != NULL)
+		if (copy != NULL && is_present)
 			whereabouts_collect(&copy->where, generation, i);
+		else if (copy != NULL)
+			whereabouts_collect_past(&copy->where, generation, i);
+	}
+}
+
+/* The present one first: it says which endpoints there are. */
+static void
+copy_all_whereabouts(struct inquiry *inquiry, const struct worker *worker)
+{
+	const struct generation *present = worker_generation(worker);
+	const struct list *all = worker_generations(worker);
+
+	copy_whereabouts(inquiry, present, true);
+	for (struct list *link = all->next; link != all; link = link->next) {
+		if (generation_of(link) != present)
+			copy_whereabouts(inquiry, generation_of(link), false);
 	}
 }
 
@@ -77,7 +93,7 @@ void
 inquiry_answer(struct inquiry *inquiry, struct worker *worker)
 {
 	copy_health(inquiry, worker_health_book(worker));
-	copy_whereabouts(inquiry, worker_generation(worker));
+	copy_all_whereabouts(inquiry, worker);
 	inquiry->tunnels = calloc(inquiry->max_tunnels + 1, sizeof *inquiry->tunnels);
 	if (inquiry->tunnels == NULL)
 		inquiry->max_tunnels = 0;

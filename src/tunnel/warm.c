@@ -18,6 +18,9 @@ enum {
 	REFILL_DELAY_MS = 10,
 };
 
+/* A connection that ends sooner has not really been one. */
+static const uint64_t steady_us = 5 * UINT64_C(1000000);
+
 enum item_state {
 	ITEM_DIALLING,
 	ITEM_READY,
@@ -27,6 +30,7 @@ enum item_state {
 struct warm_item {
 	struct list link;
 	struct warm *warm;
+	uint64_t ready_us;     /* since when */
 	enum item_state state; /* written by set_state() only */
 	struct dial *dial;     /* owned; kept until it may be freed */
 	struct dial_outcome outcome;
@@ -67,16 +71,7 @@ free_item(struct warm_item *item)
 static void
 take_turn(struct warm *warm)
 {
-	uint64_t pause_us = backoff_left_us(&warm->backoff, clock_now_us());
-	const struct timeval pause = {
-		.tv_sec = (time_t)(pause_us / 1000000),
-		.tv_usec = (suseconds_t)(pause_us % 1000000),
-	};
-
-	if (pause_us == 0)
-		event_active(&warm->turn, EV_TIMEOUT, 0);
-	else
-		(void)event_add(&warm->turn, &pause);
+	event_active(&warm->turn, EV_TIMEOUT, 0);
 }
 
 /* One was taken. While others are ready there is time. */
@@ -86,23 +81,46 @@ refill_soon(struct warm *warm)
 	const struct timeval delay = {.tv_usec = REFILL_DELAY_MS * 1000};
 
 	if (warm_count(warm) == 0)
-		event_active(&warm->turn, EV_TIMEOUT, 0);
+		take_turn(warm);
 	else if (!event_pending(&warm->turn, EV_TIMEOUT, NULL))
 		(void)event_add(&warm->turn, &delay);
 }
 
+/* Nobody will get it; the next turn frees it. */
 static void
-drop(struct warm_item *item, const char *why)
+discard(struct warm_item *item, const char *why)
 {
-	if (item->state == ITEM_DEAD)
-		return;
 	log_write(item->warm->request.log, LOG_LEVEL_DEBUG,
 		  "Service [%s]: a warm connection to %s is dropped: %s",
 		  item->warm->request.service->service->name, item->outcome.name, why);
 	stream_set_interest(item->outcome.stream, 0);
 	watch_leave(&item->user);
 	set_state(item, ITEM_DEAD);
-	event_active(&item->warm->turn, EV_TIMEOUT, 0);
+	take_turn(item->warm);
+}
+
+static void
+drop(struct warm_item *item, const char *why)
+{
+	if (item->state != ITEM_DEAD)
+		discard(item, why);
+}
+
+/* A server that takes connections and ends them soon (too many clients, protected mode, a load
+ * balancer with nobody behind it) is left alone for longer each time. */
+static void
+drop_ended(struct warm_item *item)
+{
+	struct backoff *backoff = &item->warm->backoff;
+	uint64_t now_us = clock_now_us();
+
+	if (item->state == ITEM_DEAD)
+		return;
+	if (now_us - item->ready_us < steady_us)
+		(void)backoff_fail(backoff, now_us, false);
+	else
+		backoff_reset(backoff);
+	discard(item, "the server ended it");
 }
 
 static void
@@ -139,7 +157,7 @@ on_ready(void *arg, struct stream *stream ATTR_UNUSED, unsigned ready ATTR_UNUSE
 	struct warm_item *item = arg;
 
 	if (!is_alive(item))
-		drop(item, "the server ended it");
+		drop_ended(item);
 }
 
 static void
@@ -150,6 +168,7 @@ keep(struct warm_item *item, const struct dial_outcome *outcome)
 
 	item->outcome = *outcome;
 	item->outcome.is_warm = true;
+	item->ready_us = clock_now_us();
 	set_state(item, ITEM_READY);
 	stream_set_handler(outcome->stream, on_ready, item);
 	stream_set_interest(outcome->stream, STREAM_READ);
@@ -169,7 +188,6 @@ on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	struct warm *warm = item->warm;
 
 	if (outcome != NULL) {
-		backoff_reset(&warm->backoff);
 		keep(item, outcome);
 		return;
 	}
@@ -197,10 +215,10 @@ begin_one(struct warm *warm)
 	return false;
 }
 
-static void
-on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+/* Returns how many are left. */
+static size_t
+free_dead(struct warm *warm)
 {
-	struct warm *warm = arg;
 	size_t alive = 0;
 	struct list *next;
 
@@ -211,6 +229,24 @@ on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 			free_item(item);
 		else
 			alive++;
+	}
+	return alive;
+}
+
+static void
+on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct warm *warm = arg;
+	size_t alive = free_dead(warm);
+	uint64_t pause_us = backoff_left_us(&warm->backoff, clock_now_us());
+	const struct timeval pause = {
+		.tv_sec = (time_t)(pause_us / 1000000),
+		.tv_usec = (suseconds_t)(pause_us % 1000000),
+	};
+
+	if (alive < warm->count && pause_us > 0) {
+		(void)event_add(&warm->turn, &pause);
+		return;
 	}
 	for (; alive < warm->count && begin_one(warm); alive++)
 		continue;
@@ -250,13 +286,14 @@ warm_take(struct warm *warm, struct dial_outcome *ret_outcome)
 		if (item->state != ITEM_READY)
 			continue;
 		if (!is_alive(item)) {
-			drop(item, "the server has ended it");
+			drop_ended(item);
 			continue;
 		}
 		if (!is_wanted(item)) {
 			drop(item, "another endpoint comes first");
 			continue;
 		}
+		backoff_reset(&warm->backoff);
 		*ret_outcome = item->outcome;
 		stream_set_interest(item->outcome.stream, 0);
 		stream_set_handler(item->outcome.stream, NULL, NULL);
@@ -279,7 +316,7 @@ warm_renew(struct warm *warm)
 		if (item_of(link)->state == ITEM_READY)
 			drop(item_of(link), "this machine has slept");
 	}
-	event_active(&warm->turn, EV_TIMEOUT, 0);
+	take_turn(warm);
 }
 
 size_t

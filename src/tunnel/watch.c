@@ -101,13 +101,16 @@ note_move(struct watch *watch, const struct resolved_address *from, const char *
 	char text[SOCKET_NAME_SIZE];
 	char endpoint[SOCKET_NAME_SIZE];
 	const char *name = format(from, text, sizeof text);
+	bool is_primary = watch->request.service->options.role == ROLE_PRIMARY;
 
-	health_note_move(watch->request.health, name);
+	if (is_primary)
+		health_note_move(watch->request.health, name);
 	log_write(&log_main, LOG_LEVEL_NOTICE,
-		  "Service [%s]: %s has moved away from %s: %s; its tunnels are closed",
+		  "Service [%s]: %s has moved away from %s: %s; its %s are closed",
 		  watch->request.service->name,
 		  address_format(endpoint_of(watch), endpoint, sizeof endpoint),
-		  name[0] != '\0' ? name : "its server", why);
+		  name[0] != '\0' ? name : "its server", why,
+		  is_primary ? "tunnels" : "warm connections");
 }
 
 /* Takes those who have to go out of the watch first: telling one may change the list. */

@@ -87,6 +87,24 @@ whereabouts_collect(struct whereabouts *whereabouts, const struct generation *ge
 }
 
 void
+whereabouts_collect_past(struct whereabouts *whereabouts, const struct generation *generation,
+			 size_t service_index)
+{
+	const struct endpoints *endpoints = generation_endpoints(generation, service_index);
+
+	whereabouts->held += hold_count(generation_hold(generation, service_index));
+	for (size_t i = 0; i < endpoints_count(endpoints); i++) {
+		char address[SOCKET_NAME_SIZE];
+		struct endpoint_view view;
+		endpoints_view(endpoints, i, &view);
+		struct whereabouts_endpoint *known = find_endpoint(
+			whereabouts, address_format(view.address, address, sizeof address));
+		if (known != NULL)
+			known->open += view.open;
+	}
+}
+
+void
 whereabouts_add_tunnel(struct whereabouts *whereabouts, const char *server)
 {
 	add_address(whereabouts, server, 1);

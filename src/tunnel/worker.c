@@ -37,7 +37,8 @@ struct worker {
 	struct event *calm_down;   /* owned; the end of an urgency */
 	struct scratch scratch;    /* owned */
 	struct health_book healths;
-	struct step_observer on_way;   /* to bastions */
+	struct step_observer on_way; /* to bastions */
+	struct list generations;     /* all that live: the present one, and those of open tunnels */
 	struct generation *generation; /* one reference; the one that new tunnels begin in */
 	struct list tunnels;
 	struct list to_tidy;
@@ -105,12 +106,22 @@ on_way_step(void *arg, const struct step *step)
 	}
 }
 
+/* Tunnels that began before a reload are at the same server. */
+static void
+tell_generations(const struct worker *worker, const struct demotion *demotion)
+{
+	for (struct list *link = worker->generations.next; link != &worker->generations;
+	     link = link->next)
+		generation_hear_demotion(generation_of(link), demotion);
+}
+
 static void
 on_demotion(void *arg, const struct demotion *demotion)
 {
 	const struct worker *worker = arg;
 	struct demotion *copy = demotion_copy(demotion);
 
+	tell_generations(worker, demotion);
 	/* Without memory each worker hears it from its own clients. */
 	if (copy == NULL)
 		return;
@@ -122,9 +133,8 @@ static void
 receive_demotion(struct message *message, void *receiver)
 {
 	struct demotion *demotion = (struct demotion *)(void *)message;
-	const struct worker *worker = receiver;
 
-	generation_hear_demotion(worker->generation, demotion);
+	tell_generations(receiver, demotion);
 	demotion_free(demotion);
 }
 
@@ -135,6 +145,7 @@ renew(struct worker *worker, struct setup *setup)
 	const struct generation_place place = {
 		.base = worker->base,
 		.resolver = worker->resolver,
+		.living = &worker->generations,
 		.healths = &worker->healths,
 		.observer = &worker->on_way,
 		.on_demotion = on_demotion,
@@ -212,7 +223,9 @@ receive_wake(struct message *message, void *receiver)
 	struct worker *worker = receiver;
 
 	resolver_forget(worker->resolver);
-	generation_wake(worker->generation);
+	for (struct list *link = worker->generations.next; link != &worker->generations;
+	     link = link->next)
+		generation_wake(generation_of(link));
 	set_urgent(worker, true);
 	(void)event_add(worker->calm_down, &urgency);
 	free(message);
@@ -351,6 +364,7 @@ worker_start(const struct worker_request *request, struct err *err)
 	list_init(&worker->tunnels);
 	list_init(&worker->to_tidy);
 	list_init(&worker->tasks);
+	list_init(&worker->generations);
 	worker->request = *request;
 	worker->request.setup = NULL;
 	health_book_init(&worker->healths);
@@ -540,6 +554,12 @@ struct generation *
 worker_generation(const struct worker *worker)
 {
 	return worker->generation;
+}
+
+const struct list *
+worker_generations(const struct worker *worker)
+{
+	return &worker->generations;
 }
 
 struct health_book *

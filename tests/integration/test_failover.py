@@ -262,6 +262,25 @@ def test_refused_write_is_passed_on_before_the_end(launch_group, group, workers)
         assert idle.expect_close() == "eof"
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_refused_write_is_heard_by_those_from_before_a_reload(launch_group, group, workers):
+    """Tunnels that began in an older setup are at the same server."""
+    daemon = launch_group(workers, dnsWatch=0)
+    older = [daemon.connect("primary") for _ in range(4)]
+    for client in older:
+        client.ping()
+    daemon.config_file.write_text(daemon.config_file.read_text() + "TIMEOUTidle = 1000\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for_log("reloaded")
+    with daemon.connect("primary") as client:
+        client.ping()
+        group.hand_over(group.nodes[0], group.nodes[1])
+        client.send(b"SET a b\r\n")
+        assert client.drain()[0].startswith(b"-READONLY")
+    for client in older:
+        assert client.expect_close() == "eof"
+
+
 def test_data_that_looks_like_a_refusal_is_data(launch_group):
     daemon = launch_group(dnsWatch=0)
     with daemon.connect("primary") as client:

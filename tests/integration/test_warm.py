@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from datetime import datetime, timedelta
 
 import pytest
 
 from harness.client import Client
 from harness.daemon import Service
-from harness.peers import Conversation, good_tls
+from harness.peers import Conversation, good_tls, send_then_close
 from harness.waiting import wait_for
 
 GLOBALS = {"workers": 1}
@@ -135,14 +137,26 @@ def test_reload_drops_them(launch_warm, numbered):
         assert ask(client) == second != first
 
 
+def test_server_that_closes_them_is_left_alone_for_longer_each_time(launch, serve):
+    """As one with too many clients does: each connection would be followed by the next at once."""
+    peer = serve(send_then_close(b"-ERR max number of clients reached\r\n"))
+    daemon = launch(Service("warm", connect=peer.address, plain="yes", warm=1), globals=GLOBALS)
+    daemon.wait_for_log("a warm connection to [^\n]* is dropped", count=4)
+    # The pauses before these are at least 0.37, 0.75 and 1.5 s.
+    stamps = re.findall(r"(\S+ \S+) LOG7\S+ Service \[warm\]: a warm[^\n]*dropped", daemon.log())
+    times = [datetime.strptime(stamp, "%Y.%m.%d %H:%M:%S") for stamp in stamps[:4]]
+    assert times[3] - times[0] >= timedelta(seconds=2)
+
+
 @pytest.mark.direct_only("names are looked up beyond a bastion")
-def test_warm_connections_follow_a_primary(launch, serve, name_server):
-    name = "master.cache.test"
+@pytest.mark.parametrize("role", ["primary", "any"])
+def test_warm_connections_follow_the_name(launch, serve, name_server, role):
+    name = "moving.cache.test"
     old = serve(number_answers, address=("127.0.1.1", 0))
     new = serve(number_answers, address=("127.0.1.2", old.port))
     name_server.set(name, "127.0.1.1")
     launch(
-        Service("warm", connect=f"{name}:{old.port}", plain="yes", warm=1, role="primary"),
+        Service("warm", connect=f"{name}:{old.port}", plain="yes", warm=1, role=role),
         globals={**GLOBALS, "resolver": name_server.address},
     )
     old.wait_for_connections(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from harness.daemon import Service
-from harness.peers import Conversation, closed_port, good_tls, greet, hold
+from harness.peers import Conversation, closed_port, echo, good_tls, greet, hold
 from harness.waiting import wait_for
 
 NAME = "master.moving.test"
@@ -82,3 +84,42 @@ def test_who_waits_is_counted(controlled, serve, certificates):
     for client in clients:
         client.close()
     wait_for(lambda: control.service("held")["held"] == 0, "nobody is held any more")
+
+
+def test_who_waits_since_before_a_reload_is_counted(controlled, serve):
+    """The daemon is told something new while clients wait, and others are connected."""
+    peer = serve(greet)
+    daemon, control = controlled(
+        Service("held", connect=f"localhost:{closed_port()}", plain="yes", TIMEOUThold=300),
+        Service("open", connect=peer.address, plain="yes"),
+        globals=GLOBALS,
+    )
+    held = [daemon.connect("held") for _ in range(3)]
+    with daemon.connect("open") as client:
+        client.read(7)
+        wait_for(lambda: control.service("held")["held"] >= 2, "clients are held")
+        daemon.config_file.write_text(daemon.config_file.read_text() + "debug = 6\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_log("reloaded")
+        wait_for(lambda: control.service("held")["held"] >= 2, "they are still held")
+        assert control.service("open")["endpoints"][0]["tunnels"] == 1
+    for client in held:
+        client.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_move_counts_once(controlled, serve, name_server, workers):
+    """However many workers see their tunnels leave."""
+    peer = serve(echo)
+    name_server.set(NAME, "127.0.0.1", ttl=0)
+    service = Service("redis", connect=f"{NAME}:{peer.port}", plain="yes", role="primary")
+    daemon, control = controlled(
+        service, globals={"resolver": name_server.address, "workers": workers}
+    )
+    clients = [daemon.connect() for _ in range(6)]
+    for client in clients:
+        client.ask(b"PING\r\n", b"PING\r\n")
+    name_server.set(NAME, "127.0.1.1", ttl=0)
+    for client in clients:
+        client.drain()
+    assert control.metric("cachetunnel_moves_total", service="redis") == 1
