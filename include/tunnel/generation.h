@@ -72,7 +72,8 @@ void generation_wake(struct generation *generation);
  * same service with the same endpoint. */
 void generation_hear_demotion(struct generation *generation, const struct demotion *demotion);
 
-/* Logs in to those of its bastions that say so (`eager`). */
+/* Begins with what should be ready before clients come: sessions to `eager` bastions, and warm
+ * connections. Whoever only wants to try the ways does not call it. */
 void generation_warm_up(struct generation *generation);
 
 /* The worker, of `count`, whose generation has the sessions to the service's bastion: one has all
@@ -99,7 +100,7 @@ struct watch *const *generation_watches(const struct generation *generation, siz
 /* What every dial of the service begins with; `log` is the daemon's. */
 struct dial_request generation_dial_request(struct generation *generation, size_t service_index);
 
-/* The connections that are ready for the service's clients; NULL: none are kept. */
+/* The connections that are ready for the service's clients; NULL: none are kept, or not yet. */
 struct warm *generation_warm(const struct generation *generation, size_t service_index);
 
 /* How the service's tunnels are spread, where `role = replica`; else NULL. */

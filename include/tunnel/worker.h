@@ -53,7 +53,7 @@ bool worker_submit(struct worker *worker, const struct worker_client *client) AT
 /* Has its thread receive the message, which it takes; `receiver` is the worker then. Any thread. */
 void worker_post(struct worker *worker, struct message *message);
 
-/* Logs in to those of its bastions that say so (`eager`). */
+/* Begins with what should be ready before clients come: `eager` bastions, warm connections. */
 void worker_warm_up(struct worker *worker);
 
 /* Serves clients that come later by `setup`, of which it takes a reference of its own; those who

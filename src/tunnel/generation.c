@@ -151,24 +151,6 @@ make_services(struct generation *generation)
 	return true;
 }
 
-/* A service through a bastion has its tunnels, and so its warm connections, where the bastion's
- * sessions are. */
-static bool
-make_warm_ones(struct generation *generation)
-{
-	for (size_t i = 0; i < setup_config(generation->setup)->service_count; i++) {
-		const struct service *service = setup_get_service(generation->setup, i)->service;
-		const struct dial_request request = generation_dial_request(generation, i);
-		if (service->options.warm == 0 ||
-		    (service->bastion != NULL && request.pool == NULL))
-			continue;
-		generation->services[i].warm = warm_new(&request, (size_t)service->options.warm);
-		if (generation->services[i].warm == NULL)
-			return false;
-	}
-	return true;
-}
-
 /* A bastion, and all that is hopped through before it, belong to one worker: that of the first
  * hop. */
 static size_t
@@ -262,7 +244,7 @@ generation_new(const struct generation_place *place, struct setup *setup,
 	generation->setup = setup_ref(setup);
 	resolver_configure(place->resolver, &setup_config(setup)->global);
 	if (make_services(generation) && make_pools(generation, previous) &&
-	    make_all_endpoints(generation) && make_warm_ones(generation))
+	    make_all_endpoints(generation))
 		return generation;
 	generation_unref(generation);
 	return NULL;
@@ -311,8 +293,8 @@ generation_retire(struct generation *generation)
 	}
 }
 
-void
-generation_warm_up(struct generation *generation)
+static void
+log_in_to_eager_ones(const struct generation *generation)
 {
 	const struct config *config = setup_config(generation->setup);
 
@@ -320,6 +302,29 @@ generation_warm_up(struct generation *generation)
 		if (generation->pools[i] != NULL && config->bastions[i]->options.is_eager)
 			session_pool_warm_up(generation->pools[i]);
 	}
+}
+
+/* A service through a bastion has its tunnels, and so its warm connections, where the bastion's
+ * sessions are. Without memory there are none. */
+static void
+keep_warm_ones(struct generation *generation)
+{
+	for (size_t i = 0; i < setup_config(generation->setup)->service_count; i++) {
+		const struct service *service = setup_get_service(generation->setup, i)->service;
+		const struct dial_request request = generation_dial_request(generation, i);
+		struct generation_service *own = &generation->services[i];
+		if (service->options.warm == 0 || own->warm != NULL ||
+		    (service->bastion != NULL && request.pool == NULL))
+			continue;
+		own->warm = warm_new(&request, (size_t)service->options.warm);
+	}
+}
+
+void
+generation_warm_up(struct generation *generation)
+{
+	log_in_to_eager_ones(generation);
+	keep_warm_ones(generation);
 }
 
 static void

@@ -437,7 +437,7 @@ worker_load(const struct worker *worker)
 void
 worker_warm_up(struct worker *worker)
 {
-	/* Without memory it logs in on first use. */
+	/* Without memory nothing is ready beforehand. */
 	(void)tell(worker, receive_warm_up);
 }
 

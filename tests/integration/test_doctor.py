@@ -419,6 +419,15 @@ def test_bastion_that_refuses_is_told(doctor, to_redis):
     assert "no SSH server listens" in failure["advice"]
 
 
+def test_warm_connections_of_another_service_are_none_of_its_business(doctor, to_redis):
+    """The doctor tries ways; it keeps nothing ready, and so meets no other service's trouble."""
+    bastion = Bastion("hop", host="127.0.0.1", port=closed_port(), hostKeyCheck="no")
+    found = doctor(
+        to_redis("well"), to_redis("ill", bastion="hop", warm=1), bastions=[bastion], names=["well"]
+    )
+    assert found.is_well() and len(found.document["services"]) == 1
+
+
 def test_bastion_that_is_silent_is_told(doctor, to_redis):
     full = FullBacklog()
     bastion = Bastion("hop", host="127.0.0.1", port=full.port, TIMEOUTconnect=1)
