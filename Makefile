@@ -175,6 +175,7 @@ SOURCES := \
 	src/tunnel/log_id.c \
 	src/tunnel/mover.c \
 	src/tunnel/pooled_session.c \
+	src/tunnel/refusal.c \
 	src/tunnel/relay.c \
 	src/tunnel/resolved.c \
 	src/tunnel/resolver.c \

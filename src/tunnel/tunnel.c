@@ -8,6 +8,7 @@
 #include "tunnel/generation.h"
 #include "tunnel/health.h"
 #include "tunnel/log_id.h"
+#include "tunnel/refusal.h"
 #include "tunnel/relay.h"
 #include "tunnel/search.h"
 #include "tunnel/socket_setup.h"
@@ -23,24 +24,21 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	/* How much of what a client says is kept while there is no server: hold.c's bound of those
-	 * who wait makes 16 MiB of it. The rest stays in the kernel. */
-	MAX_EARLY = 4096,
-
-	/* How much of a client that gets no server is read, so that it can read why. */
-	MAX_LAST_READS = 16,
-};
+/* How much of what a client says is kept while there is no server: hold.c's bound of those who wait
+ * makes 16 MiB of it. The rest stays in the kernel. */
+enum { MAX_EARLY = 4096 };
 
 enum tunnel_state {
 	TUNNEL_DIALLING, /* the server's stream is being made; the client may speak already */
 	TUNNEL_RELAYING,
-	TUNNEL_ENDED, /* everything is let go at the end of this turn of the loop */
+	TUNNEL_REFUSING, /* there is no server; the client is told why */
+	TUNNEL_ENDED,    /* everything is let go at the end of this turn of the loop */
 };
 
 static const char *const state_names[] = {
 	[TUNNEL_DIALLING] = "dialling",
 	[TUNNEL_RELAYING] = "relaying",
+	[TUNNEL_REFUSING] = "refusing",
 	[TUNNEL_ENDED] = "ended",
 };
 
@@ -52,15 +50,16 @@ struct tunnel {
 	struct log_scope log;
 	enum tunnel_state state; /* written by set_state() only */
 
-	struct stream *client; /* owned */
-	struct search *search; /* owned; while dialling, and until tidied */
-	struct stream *server; /* owned; from the end of the search on */
-	struct relay *relay;   /* owned; borrows the two streams */
-	struct stay stay;      /* at the server */
-	struct buffer early;   /* what the client said while we were dialling */
-	bool is_inspected;     /* the client's first bytes have been looked at */
-	bool is_told;          /* the log has the beginning */
-	bool is_draining;      /* it is to end once no reply is outstanding */
+	struct stream *client;   /* owned */
+	struct search *search;   /* owned; while dialling, and until tidied */
+	struct stream *server;   /* owned; from the end of the search on */
+	struct relay *relay;     /* owned; borrows the two streams */
+	struct refusal *refusal; /* owned; while refusing, and until tidied */
+	struct stay stay;        /* at the server */
+	struct buffer early;     /* what the client said while we were dialling */
+	bool is_inspected;       /* the client's first bytes have been looked at */
+	bool is_told;            /* the log has the beginning */
+	bool is_draining;        /* it is to end once no reply is outstanding */
 
 	const struct address *endpoint; /* borrowed from the service; NULL while dialling */
 	char peer[SOCKET_NAME_SIZE];
@@ -341,26 +340,34 @@ start_relay(struct tunnel *tunnel)
 		relay_drain(tunnel->relay);
 }
 
-/* Says in the client's own protocol why it gets no server. What it has sent must be read first,
- * or closing would be a reset, which may take the message with it. */
 static void
-tell_client(struct tunnel *tunnel, const char *why)
+on_refused(void *arg)
 {
-	struct scratch *scratch = worker_scratch(tunnel->worker);
-	char line[ERR_TEXT_SIZE + 32];
-	size_t count = 0;
+	end(arg, STATS_NOT_CONNECTED);
+}
 
-	if (options_of(tunnel)->errors != ERRORS_RESP)
-		return;
-	(void)snprintf(line, sizeof line, "-ERR cachetunnel: %.*s\r\n", (int)strcspn(why, "\r\n"),
-		       why);
-	for (int round = 0; round < MAX_LAST_READS; round++) {
-		if (stream_read(tunnel->client, scratch->bytes, scratch->size, &count, NULL) !=
-		    STREAM_OK)
-			break;
-	}
-	if (stream_write(tunnel->client, line, strlen(line), &count, NULL) == STREAM_OK)
-		(void)stream_shutdown(tunnel->client, NULL);
+/* There is no server for the client. */
+static void
+refuse(struct tunnel *tunnel, const char *why)
+{
+	const struct tunnel_story story = story_of(tunnel);
+	const struct refusal_request request = {
+		.base = worker_base(tunnel->worker),
+		.client = tunnel->client,
+		.scratch = worker_scratch(tunnel->worker),
+		.why = why,
+		.has_spoken = tunnel->is_inspected,
+		.on_over = on_refused,
+		.arg = tunnel,
+	};
+
+	tunnel_log_failed(&story, LOG_LEVEL_ERROR, false, why);
+	if (options_of(tunnel)->errors == ERRORS_RESP)
+		tunnel->refusal = refusal_start(&request);
+	if (tunnel->refusal != NULL)
+		set_state(tunnel, TUNNEL_REFUSING);
+	else
+		end(tunnel, STATS_NOT_CONNECTED);
 }
 
 static void
@@ -370,8 +377,7 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 
 	worker_tidy_later(tunnel->worker, tunnel); /* the search is no longer needed */
 	if (outcome == NULL) {
-		tell_client(tunnel, err->text);
-		end_unconnected(tunnel, STATS_NOT_CONNECTED, LOG_LEVEL_ERROR, err->text);
+		refuse(tunnel, err->text);
 		return;
 	}
 	tunnel->server = outcome->stream;
@@ -447,6 +453,7 @@ free_tunnel(struct tunnel *tunnel)
 	list_remove(&tunnel->slot.to_tidy);
 	stay_done(&tunnel->stay);
 	relay_free(tunnel->relay);
+	refusal_free(tunnel->refusal);
 	search_free(tunnel->search);
 	stream_free(tunnel->server);
 	stream_free(tunnel->client);
@@ -505,6 +512,8 @@ tunnel_drain(struct tunnel *tunnel)
 	tunnel->is_draining = true;
 	if (tunnel->state == TUNNEL_RELAYING)
 		relay_drain(tunnel->relay);
+	if (tunnel->state == TUNNEL_REFUSING)
+		end(tunnel, STATS_NOT_CONNECTED);
 	if (tunnel->state != TUNNEL_DIALLING || buffer_length(&tunnel->early) > 0)
 		return;
 	/* What it has asked for already counts. */

@@ -380,11 +380,51 @@ def test_held_client_may_say_more_than_is_kept(launch, tmp_path, certificates):
     second.stop()
 
 
-def test_client_library_reads_the_reason(launch, certificates):
-    # It is held, for redis-py takes an answer that comes before its question for a broken connection.
-    daemon = launch(held_service(closed_port(), certificates, TIMEOUThold=1, errors="resp"))
+@pytest.mark.parametrize("hold", [0, 1])
+def test_client_library_reads_the_reason(launch, certificates, hold):
+    """Also when that is known before it has asked: it takes such an answer for a broken connection."""
+    daemon = launch(held_service(closed_port(), certificates, TIMEOUThold=hold, errors="resp"))
+    client = daemon.redis()
     with pytest.raises(redis.ResponseError, match="cachetunnel: .* refused"):
-        daemon.redis().ping()
+        client.ping()
+
+
+def test_refusal_waits_for_the_question(launch, certificates):
+    """And is read by a client that says much, and goes on saying it."""
+    daemon = launch(held_service(closed_port(), certificates, errors="resp"))
+    with daemon.connect() as client:
+        daemon.wait_for_log("no tunnel for")
+        daemon.wait_for_log("tunnel: dialling -> refusing")
+        assert not select.select([client.socket], [], [], 0)[0]
+        client.send(b"PING\r\n" * 20000)
+        assert client.read_line().startswith(b"-ERR cachetunnel: ")
+        client.send(b"PING\r\n" * 20000)
+        assert client.expect_close() == "eof"
+    daemon.wait_for_log("tunnel: refusing -> ended")
+
+
+def test_client_that_never_asks_is_refused_all_the_same(launch, certificates):
+    daemon = launch(held_service(closed_port(), certificates, errors="resp"))
+    with daemon.connect() as client:
+        data, ending = client.drain()
+        assert data.startswith(b"-ERR cachetunnel: ") and ending == "eof"
+        # It hangs up no sooner than we do.
+        daemon.wait_for_log("tunnel: refusing -> ended")
+
+
+def test_client_that_leaves_while_it_is_refused_is_let_go(launch, certificates):
+    daemon = launch(held_service(closed_port(), certificates, errors="resp"))
+    with daemon.connect():
+        daemon.wait_for_log("tunnel: dialling -> refusing")
+    daemon.wait_for_log("tunnel: refusing -> ended")
+
+
+def test_stop_does_not_wait_for_those_who_are_refused(launch, certificates):
+    daemon = launch(held_service(closed_port(), certificates, errors="resp"))
+    with daemon.connect() as client:
+        daemon.wait_for_log("tunnel: dialling -> refusing")
+        daemon.stop()
+        client.drain()
 
 
 def test_close_alone_may_be_the_answer(launch, certificates):
