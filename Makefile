@@ -189,6 +189,8 @@ SOURCES := \
 	src/tunnel/tunnel.c \
 	src/tunnel/tunnel_end.c \
 	src/tunnel/tunnel_log.c \
+	src/tunnel/tunnel_view.c \
+	src/tunnel/tunnels.c \
 	src/tunnel/unix_socket.c \
 	src/tunnel/warm.c \
 	src/tunnel/watch.c \

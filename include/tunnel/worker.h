@@ -21,7 +21,7 @@ struct generation;
 struct health_book;
 struct resolver;
 struct scratch;
-struct tunnel;
+struct tunnels;
 struct worker;
 
 /* A client that was accepted, on its way to a worker. */
@@ -94,24 +94,15 @@ struct generation *worker_generation(const struct worker *worker);
 /* All that have tunnels or new clients, for generation_of(); borrowed. */
 const struct list *worker_generations(const struct worker *worker);
 
-/* For inquiries, in its thread: what it has seen, and every tunnel, the youngest first. */
+/* What it has seen; borrowed. */
 struct health_book *worker_health_book(struct worker *worker);
-void worker_visit_tunnels(struct worker *worker, void (*visit)(void *arg, struct tunnel *tunnel),
-			  void *arg);
 
-/* For its own tunnels, in its thread. All borrowed. */
-
-/* Where a worker keeps a tunnel: what every struct tunnel begins with. */
-struct worker_slot {
-	struct list all;
-	struct list to_tidy;
-};
+/* What is its own, for its tunnels and inquiries, in its thread. All borrowed. */
 
 struct event_base *worker_base(struct worker *worker);
 struct resolver *worker_resolver(struct worker *worker);
 struct scratch *worker_scratch(struct worker *worker);
 
-/* tunnel_tidy() is called at the end of this turn of the loop, where freeing is safe. */
-void worker_tidy_later(struct worker *worker, struct tunnel *tunnel);
+struct tunnels *worker_tunnels(const struct worker *worker);
 
 #endif

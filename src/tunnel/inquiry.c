@@ -1,6 +1,8 @@
 #include "tunnel/inquiry.h"
 
 #include "tunnel/generation.h"
+#include "tunnel/tunnel.h"
+#include "tunnel/tunnels.h"
 #include "tunnel/worker.h"
 
 #include <stdlib.h>
@@ -97,7 +99,7 @@ inquiry_answer(struct inquiry *inquiry, struct worker *worker)
 	inquiry->tunnels = calloc(inquiry->max_tunnels + 1, sizeof *inquiry->tunnels);
 	if (inquiry->tunnels == NULL)
 		inquiry->max_tunnels = 0;
-	worker_visit_tunnels(worker, visit_tunnel, inquiry);
+	tunnels_visit(worker_tunnels(worker), visit_tunnel, inquiry);
 	inquiry->message.receive = receive_answer;
 	inbox_post(inquiry->reply_to, &inquiry->message);
 }

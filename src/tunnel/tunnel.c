@@ -15,7 +15,9 @@
 #include "tunnel/stats.h"
 #include "tunnel/stay.h"
 #include "tunnel/tunnel_end.h"
+#include "tunnel/tunnel_internal.h"
 #include "tunnel/tunnel_log.h"
+#include "tunnel/tunnels.h"
 #include "tunnel/worker.h"
 
 #include <assert.h>
@@ -28,48 +30,11 @@
  * makes 16 MiB of it. The rest stays in the kernel. */
 enum { MAX_EARLY = 4096 };
 
-enum tunnel_state {
-	TUNNEL_DIALLING, /* the server's stream is being made; the client may speak already */
-	TUNNEL_RELAYING,
-	TUNNEL_REFUSING, /* there is no server; the client is told why */
-	TUNNEL_ENDED,    /* everything is let go at the end of this turn of the loop */
-};
-
 static const char *const state_names[] = {
 	[TUNNEL_DIALLING] = "dialling",
 	[TUNNEL_RELAYING] = "relaying",
 	[TUNNEL_REFUSING] = "refusing",
 	[TUNNEL_ENDED] = "ended",
-};
-
-struct tunnel {
-	struct worker_slot slot;             /* first, so that the worker finds us by it */
-	struct worker *worker;               /* borrowed; owns us */
-	struct generation *generation;       /* one reference; stays the same across a reload */
-	const struct setup_service *service; /* borrowed from its setup */
-	struct log_scope log;
-	enum tunnel_state state; /* written by set_state() only */
-
-	struct stream *client;   /* owned */
-	struct search *search;   /* owned; while dialling, and until tidied */
-	struct stream *server;   /* owned; from the end of the search on */
-	struct relay *relay;     /* owned; borrows the two streams */
-	struct refusal *refusal; /* owned; while refusing, and until tidied */
-	struct stay stay;        /* at the server */
-	struct buffer early;     /* what the client said while we were dialling */
-	bool is_inspected;       /* the client's first bytes have been looked at */
-	bool is_told;            /* the log has the beginning */
-	bool is_draining;        /* it is to end once no reply is outstanding */
-
-	const struct address *endpoint; /* borrowed from the service; NULL while dialling */
-	char peer[SOCKET_NAME_SIZE];
-	char server_name[SOCKET_NAME_SIZE];
-	bool is_tls;
-	bool is_warm;
-	uint64_t accepted_us;
-	uint64_t connected_us;
-	uint64_t counted_to_server; /* of the bytes moved, those that the counters have */
-	uint64_t counted_to_client;
 };
 
 static void
@@ -81,31 +46,10 @@ set_state(struct tunnel *tunnel, enum tunnel_state state)
 	tunnel->state = state;
 }
 
-static const char *
-service_name(const struct tunnel *tunnel)
-{
-	return tunnel->service->service->name;
-}
-
 static const struct service_options *
 options_of(const struct tunnel *tunnel)
 {
 	return &tunnel->service->service->options;
-}
-
-void
-tunnel_account(struct tunnel *tunnel)
-{
-	struct stats *stats = tunnel->service->stats;
-
-	if (tunnel->relay == NULL)
-		return;
-	uint64_t to_server = relay_bytes_to_server(tunnel->relay);
-	uint64_t to_client = relay_bytes_to_client(tunnel->relay);
-	stats_add(&stats->bytes_to_server, to_server - tunnel->counted_to_server);
-	stats_add(&stats->bytes_to_client, to_client - tunnel->counted_to_client);
-	tunnel->counted_to_server = to_server;
-	tunnel->counted_to_client = to_client;
 }
 
 /* Once for each tunnel, at its end. */
@@ -122,35 +66,13 @@ end(struct tunnel *tunnel, enum stats_end how)
 	count_end(tunnel, how);
 	stream_set_interest(tunnel->client, 0);
 	set_state(tunnel, TUNNEL_ENDED);
-	worker_tidy_later(tunnel->worker, tunnel);
-}
-
-static struct tunnel_story
-story_of(const struct tunnel *tunnel)
-{
-	struct tunnel_story story = {
-		.log = &tunnel->log,
-		.service = tunnel->service->service,
-		.peer = tunnel->peer,
-		.endpoint = tunnel->endpoint,
-		.server_name = tunnel->server_name,
-		.secured = tunnel->is_tls ? tunnel->server : NULL,
-		.is_warm = tunnel->is_warm,
-		.accepted_us = tunnel->accepted_us,
-		.connected_us = tunnel->connected_us,
-	};
-
-	if (tunnel->relay == NULL)
-		return story;
-	story.bytes_to_server = relay_bytes_to_server(tunnel->relay);
-	story.bytes_to_client = relay_bytes_to_client(tunnel->relay);
-	return story;
+	tunnels_tidy_later(worker_tunnels(tunnel->worker), tunnel);
 }
 
 static void
 tell_arrival(struct tunnel *tunnel)
 {
-	const struct tunnel_story story = story_of(tunnel);
+	const struct tunnel_story story = tunnel_story(tunnel);
 
 	tunnel->is_told = tunnel_log_accepted(&story);
 }
@@ -159,7 +81,7 @@ tell_arrival(struct tunnel *tunnel)
 static void
 tell_beginning(struct tunnel *tunnel)
 {
-	const struct tunnel_story story = story_of(tunnel);
+	const struct tunnel_story story = tunnel_story(tunnel);
 
 	if (!tunnel->is_told)
 		tunnel_log_begin(&story);
@@ -170,7 +92,7 @@ tell_beginning(struct tunnel *tunnel)
 static void
 end_unconnected(struct tunnel *tunnel, enum stats_end how, enum log_level level, const char *why)
 {
-	const struct tunnel_story story = story_of(tunnel);
+	const struct tunnel_story story = tunnel_story(tunnel);
 
 	tunnel_log_failed(&story, level, false, why);
 	end(tunnel, how);
@@ -179,7 +101,7 @@ end_unconnected(struct tunnel *tunnel, enum stats_end how, enum log_level level,
 static void
 log_end(struct tunnel *tunnel, bool is_trouble, bool is_reset, const char *why)
 {
-	struct tunnel_story story = story_of(tunnel);
+	struct tunnel_story story = tunnel_story(tunnel);
 
 	if (story.bytes_to_server + story.bytes_to_client > 0)
 		tell_beginning(tunnel);
@@ -243,7 +165,7 @@ give_up(struct tunnel *tunnel, enum stats_end how, enum log_level level, const c
 static void
 let_go(struct tunnel *tunnel)
 {
-	const struct tunnel_story story = story_of(tunnel);
+	const struct tunnel_story story = tunnel_story(tunnel);
 
 	search_free(tunnel->search);
 	tunnel->search = NULL;
@@ -304,7 +226,7 @@ begin_stay(struct tunnel *tunnel, const struct dial_outcome *outcome)
 		.generation = tunnel->generation,
 		.timeout_move_s = options_of(tunnel)->timeout_move_s,
 		.log = &tunnel->log,
-		.service = service_name(tunnel),
+		.service = tunnel_service_name(tunnel),
 	};
 
 	if (!stay_begin(&tunnel->stay, &request, outcome))
@@ -350,7 +272,7 @@ on_refused(void *arg)
 static void
 refuse(struct tunnel *tunnel, const char *why)
 {
-	const struct tunnel_story story = story_of(tunnel);
+	const struct tunnel_story story = tunnel_story(tunnel);
 	const struct refusal_request request = {
 		.base = worker_base(tunnel->worker),
 		.client = tunnel->client,
@@ -375,7 +297,8 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 {
 	struct tunnel *tunnel = arg;
 
-	worker_tidy_later(tunnel->worker, tunnel); /* the search is no longer needed */
+	tunnels_tidy_later(worker_tunnels(tunnel->worker),
+			   tunnel); /* the search is no longer needed */
 	if (outcome == NULL) {
 		refuse(tunnel, err->text);
 		return;
@@ -387,7 +310,7 @@ on_found(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	tunnel->connected_us = clock_now_us();
 	(void)snprintf(tunnel->server_name, sizeof tunnel->server_name, "%s", outcome->name);
 	if (tunnel->is_told) {
-		const struct tunnel_story story = story_of(tunnel);
+		const struct tunnel_story story = tunnel_story(tunnel);
 		tunnel_log_connected(&story);
 	}
 	if (begin_stay(tunnel, outcome))
@@ -441,7 +364,7 @@ adopt(struct worker *worker, struct generation *generation, const struct worker_
 	(void)socket_name(&client->peer, client->peer_length, tunnel->peer, sizeof tunnel->peer);
 	buffer_init(&tunnel->early);
 	log_id_begin(&tunnel->log, options_of(tunnel));
-	tunnel->log.service = service_name(tunnel);
+	tunnel->log.service = tunnel_service_name(tunnel);
 	tunnel->client = socket_stream_new(worker_base(worker), client->fd);
 	return tunnel;
 }
@@ -530,18 +453,9 @@ tunnel_set_urgent(struct tunnel *tunnel, bool is_urgent)
 }
 
 void
-tunnel_tell(const struct tunnel *tunnel)
-{
-	const struct tunnel_story story = story_of(tunnel);
-
-	if (tunnel->state != TUNNEL_ENDED)
-		tunnel_log_open(&story);
-}
-
-void
 tunnel_stop(struct tunnel *tunnel, const char *why)
 {
-	const struct tunnel_story story = story_of(tunnel);
+	const struct tunnel_story story = tunnel_story(tunnel);
 
 	if (tunnel->state == TUNNEL_RELAYING)
 		log_end(tunnel, false, false, why);
@@ -550,33 +464,4 @@ tunnel_stop(struct tunnel *tunnel, const char *why)
 	if (tunnel->state != TUNNEL_ENDED)
 		count_end(tunnel, STATS_STOPPED);
 	free_tunnel(tunnel);
-}
-
-const char *
-tunnel_service(const struct tunnel *tunnel)
-{
-	return service_name(tunnel);
-}
-
-const char *
-tunnel_server(const struct tunnel *tunnel)
-{
-	return tunnel->state == TUNNEL_RELAYING ? tunnel->server_name : NULL;
-}
-
-void
-tunnel_describe(const struct tunnel *tunnel, struct tunnel_view *ret_view)
-{
-	*ret_view = (struct tunnel_view){.accepted_us = tunnel->accepted_us};
-	(void)snprintf(ret_view->id, sizeof ret_view->id, "%s", tunnel->log.id);
-	(void)snprintf(ret_view->service, sizeof ret_view->service, "%s", service_name(tunnel));
-	(void)snprintf(ret_view->peer, sizeof ret_view->peer, "%s", tunnel->peer);
-	if (tunnel->relay == NULL)
-		return;
-	(void)address_format(tunnel->endpoint, ret_view->endpoint, sizeof ret_view->endpoint);
-	(void)snprintf(ret_view->server, sizeof ret_view->server, "%s", tunnel->server_name);
-	(void)snprintf(ret_view->security, sizeof ret_view->security, "%s",
-		       tunnel->is_tls ? tls_stream_version(tunnel->server) : "plain");
-	ret_view->bytes_to_server = relay_bytes_to_server(tunnel->relay);
-	ret_view->bytes_to_client = relay_bytes_to_client(tunnel->relay);
 }

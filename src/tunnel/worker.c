@@ -9,6 +9,7 @@
 #include "tunnel/relay.h"
 #include "tunnel/resolver.h"
 #include "tunnel/tunnel.h"
+#include "tunnel/tunnels.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -20,9 +21,6 @@
 /* One read takes this much at most: four full TLS records, which is where larger stops paying. */
 enum { SCRATCH_SIZE = 64 * 1024 };
 
-/* After sleep, servers are asked for a sign of life each second for so long. */
-static const struct timeval urgency = {.tv_sec = 3};
-
 struct worker {
 	pthread_t thread;
 	bool is_running;
@@ -33,17 +31,12 @@ struct worker {
 	/* The thread's own. */
 	struct event_base *base;   /* owned */
 	struct resolver *resolver; /* owned */
-	struct event *tidy;        /* owned */
-	struct event *calm_down;   /* owned; the end of an urgency */
+	struct tunnels *tunnels;   /* owned */
 	struct scratch scratch;    /* owned */
 	struct health_book healths;
 	struct step_observer on_way; /* to bastions */
 	struct list generations;     /* all that live: the present one, and those of open tunnels */
 	struct generation *generation; /* one reference; the one that new tunnels begin in */
-	struct list tunnels;
-	struct list to_tidy;
-	struct message *when_empty; /* borrowed; while draining, until it is posted */
-	struct inbox *told_empty;   /* borrowed; where to */
 	struct list tasks;
 };
 
@@ -64,18 +57,6 @@ struct setup_message {
 	struct message message; /* first, so that the two can be cast */
 	struct setup *setup;    /* one reference */
 };
-
-static struct tunnel *
-tunnel_of(struct worker_slot *slot)
-{
-	return (struct tunnel *)(void *)slot; /* a tunnel begins with its slot */
-}
-
-static struct worker_slot *
-slot_of(struct tunnel *tunnel)
-{
-	return (struct worker_slot *)(void *)tunnel;
-}
 
 static void
 drop_load(struct worker *worker)
@@ -189,7 +170,7 @@ receive_client(struct message *message, void *receiver)
 	else
 		tunnel_turn_away(client);
 	if (tunnel != NULL)
-		list_append(&worker->tunnels, &slot_of(tunnel)->all);
+		tunnels_add(worker->tunnels, tunnel);
 	else
 		drop_load(worker);
 	free(received);
@@ -205,19 +186,6 @@ receive_warm_up(struct message *message, void *receiver)
 }
 
 static void
-set_urgent(struct worker *worker, bool is_urgent)
-{
-	for (struct list *link = worker->tunnels.next; link != &worker->tunnels; link = link->next)
-		tunnel_set_urgent(tunnel_of(LIST_ITEM(link, struct worker_slot, all)), is_urgent);
-}
-
-static void
-on_calm_down(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
-{
-	set_urgent(arg, false);
-}
-
-static void
 receive_wake(struct message *message, void *receiver)
 {
 	struct worker *worker = receiver;
@@ -226,8 +194,7 @@ receive_wake(struct message *message, void *receiver)
 	for (struct list *link = worker->generations.next; link != &worker->generations;
 	     link = link->next)
 		generation_wake(generation_of(link));
-	set_urgent(worker, true);
-	(void)event_add(worker->calm_down, &urgency);
+	tunnels_probe(worker->tunnels);
 	free(message);
 }
 
@@ -241,28 +208,19 @@ receive_stop(struct message *message, void *receiver)
 }
 
 static void
-tell_if_empty(struct worker *worker)
-{
-	struct message *message = worker->when_empty;
-
-	if (message == NULL || !list_is_empty(&worker->tunnels))
-		return;
-	worker->when_empty = NULL;
-	inbox_post(worker->told_empty, message);
-}
-
-static void
 receive_drain(struct message *message, void *receiver)
 {
 	struct drain_message *received = (struct drain_message *)(void *)message;
-	struct worker *worker = receiver;
+	const struct worker *worker = receiver;
 
-	worker->when_empty = received->when_empty;
-	worker->told_empty = received->inbox;
-	for (struct list *link = worker->tunnels.next; link != &worker->tunnels; link = link->next)
-		tunnel_drain(tunnel_of(LIST_ITEM(link, struct worker_slot, all)));
-	tell_if_empty(worker);
+	tunnels_drain(worker->tunnels, received->when_empty, received->inbox);
 	free(received);
+}
+
+static void
+visit_to_tell(void *arg ATTR_UNUSED, struct tunnel *tunnel)
+{
+	tunnel_tell(tunnel);
 }
 
 static void
@@ -270,39 +228,8 @@ receive_list(struct message *message, void *receiver)
 {
 	const struct worker *worker = receiver;
 
-	for (struct list *link = worker->tunnels.next; link != &worker->tunnels; link = link->next)
-		tunnel_tell(tunnel_of(LIST_ITEM(link, struct worker_slot, all)));
+	tunnels_visit(worker->tunnels, visit_to_tell, NULL);
 	free(message);
-}
-
-static void
-tidy_all(struct worker *worker)
-{
-	while (!list_is_empty(&worker->to_tidy)) {
-		struct worker_slot *slot = LIST_ITEM(worker->to_tidy.next, struct worker_slot,
-						     to_tidy);
-
-		list_remove(&slot->to_tidy);
-		if (tunnel_tidy(tunnel_of(slot)))
-			drop_load(worker);
-	}
-	tell_if_empty(worker);
-}
-
-static void
-on_tidy(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
-{
-	tidy_all(arg);
-}
-
-static void
-stop_tunnels(struct worker *worker)
-{
-	tidy_all(worker);
-	while (!list_is_empty(&worker->tunnels)) {
-		struct worker_slot *slot = LIST_ITEM(worker->tunnels.next, struct worker_slot, all);
-		tunnel_stop(tunnel_of(slot), "cachetunnel stops");
-	}
 }
 
 static void *
@@ -311,7 +238,7 @@ run(void *arg)
 	struct worker *worker = arg;
 
 	(void)event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
-	stop_tunnels(worker);
+	tunnels_stop(worker->tunnels);
 	return NULL;
 }
 
@@ -346,11 +273,9 @@ make_loop(struct worker *worker)
 	if (worker->base == NULL)
 		return false;
 	worker->resolver = resolver_new(worker->base);
-	worker->tidy = event_new(worker->base, -1, 0, on_tidy, worker);
-	worker->calm_down = event_new(worker->base, -1, 0, on_calm_down, worker);
+	worker->tunnels = tunnels_new(worker->base, &worker->load);
 	worker->inbox = inbox_new(worker->base, worker);
-	return worker->resolver != NULL && worker->tidy != NULL && worker->calm_down != NULL &&
-	       worker->inbox != NULL;
+	return worker->resolver != NULL && worker->tunnels != NULL && worker->inbox != NULL;
 }
 
 struct worker *
@@ -361,8 +286,6 @@ worker_start(const struct worker_request *request, struct err *err)
 	if (worker == NULL)
 		goto no_memory;
 	atomic_init(&worker->load, 0);
-	list_init(&worker->tunnels);
-	list_init(&worker->to_tidy);
 	list_init(&worker->tasks);
 	list_init(&worker->generations);
 	worker->request = *request;
@@ -499,7 +422,8 @@ worker_stop(struct worker *worker)
 
 	/* Clients that came after the stop message become tunnels that end at once. */
 	inbox_free(worker->inbox);
-	stop_tunnels(worker);
+	if (worker->tunnels != NULL)
+		tunnels_stop(worker->tunnels);
 	while (!list_is_empty(&worker->tasks)) {
 		struct worker_task *task = LIST_ITEM(worker->tasks.next, struct worker_task, link);
 		list_remove(&task->link);
@@ -509,10 +433,7 @@ worker_stop(struct worker *worker)
 	if (worker->base != NULL)
 		proxy_command_finish(worker->base);
 	resolver_free(worker->resolver);
-	if (worker->tidy != NULL)
-		event_free(worker->tidy);
-	if (worker->calm_down != NULL)
-		event_free(worker->calm_down);
+	tunnels_free(worker->tunnels);
 	if (worker->base != NULL)
 		event_base_free(worker->base);
 	health_book_done(&worker->healths);
@@ -568,21 +489,8 @@ worker_health_book(struct worker *worker)
 	return &worker->healths;
 }
 
-void
-worker_visit_tunnels(struct worker *worker, void (*visit)(void *arg, struct tunnel *tunnel),
-		     void *arg)
+struct tunnels *
+worker_tunnels(const struct worker *worker)
 {
-	for (struct list *link = worker->tunnels.previous; link != &worker->tunnels;
-	     link = link->previous)
-		visit(arg, tunnel_of(LIST_ITEM(link, struct worker_slot, all)));
-}
-
-void
-worker_tidy_later(struct worker *worker, struct tunnel *tunnel)
-{
-	struct worker_slot *slot = slot_of(tunnel);
-
-	list_remove(&slot->to_tidy);
-	list_append(&worker->to_tidy, &slot->to_tidy);
-	event_active(worker->tidy, EV_TIMEOUT, 0);
+	return worker->tunnels;
 }
