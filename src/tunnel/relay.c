@@ -1,7 +1,7 @@
 #include "tunnel/relay.h"
 
-#include "base/buffer.h"
 #include "base/clock.h"
+#include "tunnel/direction.h"
 #include "tunnel/exchange.h"
 
 #include <assert.h>
@@ -18,23 +18,6 @@ enum {
 
 static const uint64_t second_us = 1000000;
 
-enum direction_state {
-	DIRECTION_OPEN,   /* bytes are read and passed on */
-	DIRECTION_ENDING, /* the source has ended; that is passed on after the bytes before it */
-	DIRECTION_ENDED,  /* it was passed on */
-	DIRECTION_DISCARDING, /* the destination takes no more: what comes is dropped, so that the
-			       * source can go on to read what the destination said last */
-	DIRECTION_DONE,       /* discarding, and the source has ended */
-};
-
-struct direction {
-	struct stream *from;        /* borrowed */
-	struct stream *to;          /* borrowed */
-	enum direction_state state; /* written by set_state() only */
-	struct buffer pending;      /* read and not written yet */
-	uint64_t bytes;             /* written */
-};
-
 struct relay {
 	struct relay_settings settings;
 	struct direction to_server;
@@ -50,47 +33,6 @@ struct relay {
 	struct event timer;         /* idle_s or close_s */
 	struct event again;         /* bytes are waiting that no event will announce */
 };
-
-static void
-set_state(struct direction *direction, enum direction_state state)
-{
-	static const unsigned allowed[] = {
-		[DIRECTION_OPEN] = 1 << DIRECTION_ENDING | 1 << DIRECTION_DISCARDING,
-		[DIRECTION_ENDING] = 1 << DIRECTION_ENDED | 1 << DIRECTION_DONE,
-		[DIRECTION_DISCARDING] = 1 << DIRECTION_DONE,
-		[DIRECTION_ENDED] = 0,
-		[DIRECTION_DONE] = 0,
-	};
-
-	assert(allowed[direction->state] & 1U << state);
-	direction->state = state;
-}
-
-static bool
-is_reading(const struct direction *direction)
-{
-	return direction->state == DIRECTION_DISCARDING ||
-	       (direction->state == DIRECTION_OPEN && buffer_length(&direction->pending) == 0);
-}
-
-static bool
-is_writing(const struct direction *direction)
-{
-	return direction->state == DIRECTION_ENDING || buffer_length(&direction->pending) > 0;
-}
-
-static bool
-has_source_ended(const struct direction *direction)
-{
-	return direction->state == DIRECTION_ENDING || direction->state == DIRECTION_ENDED ||
-	       direction->state == DIRECTION_DONE;
-}
-
-static bool
-is_settled(const struct direction *direction)
-{
-	return direction->state == DIRECTION_ENDED || direction->state == DIRECTION_DONE;
-}
 
 static bool
 is_from_client(const struct relay *relay, const struct direction *direction)
@@ -136,10 +78,12 @@ on_write_failed(struct relay *relay, struct direction *direction, enum stream_re
 		end_broken(relay, direction->to, result, err);
 		return;
 	}
-	relay->is_cut_short = true;
+	/* An end alone that could not be passed on is nobody's loss. */
+	relay->is_cut_short |= direction->state != DIRECTION_ENDING ||
+			       buffer_length(&direction->pending) > 0;
 	buffer_done(&direction->pending);
-	set_state(direction,
-		  direction->state == DIRECTION_ENDING ? DIRECTION_DONE : DIRECTION_DISCARDING);
+	direction_set_state(direction, direction->state == DIRECTION_ENDING ? DIRECTION_DONE
+									    : DIRECTION_DISCARDING);
 }
 
 /* Writes as much as the destination takes. Returns what is left of `length`, after a failure 0. */
@@ -184,7 +128,7 @@ pass_end_on(struct relay *relay, struct direction *direction)
 	enum stream_result result = stream_shutdown(direction->to, &err);
 
 	if (result == STREAM_OK || result == STREAM_EOF)
-		set_state(direction, DIRECTION_ENDED);
+		direction_set_state(direction, DIRECTION_ENDED);
 	else if (result != STREAM_AGAIN)
 		on_write_failed(relay, direction, result, &err);
 }
@@ -192,11 +136,12 @@ pass_end_on(struct relay *relay, struct direction *direction)
 static void
 on_source_ended(struct relay *relay, struct direction *direction)
 {
-	if (!has_source_ended(&relay->to_server) && !has_source_ended(&relay->to_client))
+	if (!direction_has_source_ended(&relay->to_server) &&
+	    !direction_has_source_ended(&relay->to_client))
 		relay->first_ended = is_from_client(relay, direction) ? RELAY_CLIENT_ENDED
 								      : RELAY_SERVER_ENDED;
-	set_state(direction,
-		  direction->state == DIRECTION_DISCARDING ? DIRECTION_DONE : DIRECTION_ENDING);
+	direction_set_state(direction, direction->state == DIRECTION_DISCARDING ? DIRECTION_DONE
+										: DIRECTION_ENDING);
 	/* The time that counts is another one now; update() arms it. */
 	(void)event_del(&relay->timer);
 }
@@ -306,7 +251,8 @@ pump(struct relay *relay, struct direction *direction, bool is_readable, bool is
 
 	/* While bytes were pending, nobody read what the source held inside. */
 	bool has_more = is_readable || stream_has_pending(direction->from);
-	for (int round = 0; has_more && !relay->is_over && is_reading(direction); round++) {
+	for (int round = 0; has_more && !relay->is_over && direction_is_reading(direction);
+	     round++) {
 		if (round == MAX_ROUNDS)
 			return true;
 		has_more = read_some(relay, direction);
@@ -321,8 +267,8 @@ pump(struct relay *relay, struct direction *direction, bool is_readable, bool is
 static int
 patience_s(const struct relay *relay)
 {
-	bool is_half_ended = has_source_ended(&relay->to_server) ||
-			     has_source_ended(&relay->to_client);
+	bool is_half_ended = direction_has_source_ended(&relay->to_server) ||
+			     direction_has_source_ended(&relay->to_client);
 
 	return is_half_ended ? relay->settings.close_s : relay->settings.idle_s;
 }
@@ -347,20 +293,21 @@ is_finished(const struct relay *relay)
 {
 	const struct direction *to_server = &relay->to_server;
 	const struct direction *to_client = &relay->to_client;
-	bool is_idle = !is_writing(to_server) && !is_writing(to_client);
+	bool is_idle = !direction_is_writing(to_server) && !direction_is_writing(to_client);
 
-	if (is_settled(to_server) && is_settled(to_client))
+	if (direction_is_settled(to_server) && direction_is_settled(to_client))
 		return true;
 	/* close_s = 0: whoever ends first ends it all, after what was on its way. */
 	return relay->settings.close_s == 0 && is_idle &&
-	       (has_source_ended(to_server) || has_source_ended(to_client));
+	       (direction_has_source_ended(to_server) || direction_has_source_ended(to_client));
 }
 
 /* While draining: whether it is at rest for long enough. If not yet, looks again then. */
 static bool
 has_rested(struct relay *relay)
 {
-	bool is_still = !is_writing(&relay->to_server) && !is_writing(&relay->to_client) &&
+	bool is_still = !direction_is_writing(&relay->to_server) &&
+			!direction_is_writing(&relay->to_client) &&
 			!stream_has_pending(relay->to_server.from) &&
 			!stream_has_pending(relay->to_server.to);
 	uint64_t left_us = exchange_rest(&relay->exchange, is_still, clock_now_us());
@@ -385,12 +332,13 @@ update(struct relay *relay)
 	if (is_finished(relay)) {
 		struct err err = {{0}};
 		if (relay->is_cut_short)
-			(void)err_set(&err, "it took no more while the client was still writing");
+			(void)err_set(&err,
+				      "the server took no more while the client was still writing");
 		end(relay, relay->first_ended, &err);
 		return;
 	}
-	if (relay->is_leaving && !is_writing(to_server) && !is_writing(to_client) &&
-	    relay->settings.is_quiet(relay->settings.arg)) {
+	if (relay->is_leaving && !direction_is_writing(to_server) &&
+	    !direction_is_writing(to_client) && relay->settings.is_quiet(relay->settings.arg)) {
 		end(relay, RELAY_LEFT, NULL);
 		return;
 	}
@@ -398,13 +346,13 @@ update(struct relay *relay)
 		end(relay, RELAY_DRAINED, NULL);
 		return;
 	}
-	if (is_reading(to_server))
+	if (direction_is_reading(to_server))
 		client |= STREAM_READ;
-	if (is_writing(to_client))
+	if (direction_is_writing(to_client))
 		client |= STREAM_WRITE;
-	if (is_reading(to_client))
+	if (direction_is_reading(to_client))
 		server |= STREAM_READ;
-	if (is_writing(to_server))
+	if (direction_is_writing(to_server))
 		server |= STREAM_WRITE;
 	stream_set_interest(to_server->from, client);
 	stream_set_interest(to_server->to, server);
@@ -467,7 +415,8 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		(void)event_add(&relay->timer, &rest);
 		return;
 	}
-	if (has_source_ended(&relay->to_server) || has_source_ended(&relay->to_client)) {
+	if (direction_has_source_ended(&relay->to_server) ||
+	    direction_has_source_ended(&relay->to_client)) {
 		struct err err;
 		(void)err_set(&err, "the other side was quiet for %d s (TIMEOUTclose)",
 			      relay->settings.close_s);
