@@ -85,9 +85,11 @@ read_reply(int fd, uint64_t until_us, char **ret_reply, size_t *ret_length, stru
 	size_t length = 0;
 
 	for (;;) {
-		char *grown = realloc(*ret_reply, length + READ_SIZE + 1);
-		if (grown == NULL || length > MAX_REPLY)
+		if (length > MAX_REPLY)
 			return err_set(err, "the answer is too long");
+		char *grown = realloc(*ret_reply, length + READ_SIZE + 1);
+		if (grown == NULL)
+			return err_set(err, "out of memory");
 		*ret_reply = grown;
 		if (!wait_for(fd, POLLIN, until_us, err))
 			return false;

@@ -229,7 +229,10 @@ class FakeDaemon:
                 return
             with connection:
                 connection.recv(65536)
-                connection.sendall(self.reply)
+                try:
+                    connection.sendall(self.reply)
+                except BrokenPipeError:
+                    pass  # whoever asked has heard enough
 
     def close(self) -> None:
         """Stops."""
@@ -261,6 +264,13 @@ def test_strange_answers_are_no_status(socket_place, reply, reason):
     fake.close()
     assert status == 1
     assert reason in shown
+
+
+def test_an_endless_answer_is_given_up(socket_place):
+    fake = FakeDaemon(socket_place.path, b"HTTP/1.1 200 OK\r\n\r\n" + bytes(17 * 1024 * 1024))
+    result = run_command("status", "-c", socket_place.path)
+    fake.close()
+    assert (result.returncode, result.stderr) == (1, "cachetunnel: the answer is too long\n")
 
 
 @pytest.mark.parametrize(
