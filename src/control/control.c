@@ -26,7 +26,8 @@
 enum {
 	STATUS_BACKLOG = 128,
 	SURVEY_PATIENCE_MS = 2000,
-	/* Below the deadline of a connection (http_server.c), above a usual way and its retries. */
+	/* Above a usual way and its retries. Who asks while one look goes on waits for this, the
+	 * interval, and this again: that must be less than what commands wait (commands.c). */
 	UPSTREAM_PATIENCE_MS = 5000,
 	UPSTREAM_INTERVAL_MS = 2000, /* each look makes a connection to every endpoint */
 };

@@ -136,6 +136,8 @@ http_client_parse(const char *reply, size_t length, int *ret_status, size_t *ret
 	char digits[4] = "";
 	long status = 0;
 
+	if (length == 0)
+		return err_set(err, "the daemon hung up without an answer");
 	if (length < 12 || strncmp(reply, "HTTP/1.", 7) != 0 || reply[8] != ' ' || end == NULL)
 		return err_set(err, "what answers on the control socket is no cachetunnel");
 	memcpy(digits, reply + 9, 3);

@@ -21,7 +21,8 @@
 enum {
 	MAX_CONNECTIONS = 64,
 	ACCEPTS_A_TURN = 16, /* a storm here must not hold up clients of the tunnels */
-	/* From accept to the end of the reply; longer than any wait for an answer inside. */
+	/* For a request, from accept to its end, and again for the reply, from its beginning to its
+	 * end. What comes between them takes the holder's time. */
 	DEADLINE_S = 10,
 	MAX_HEADER_BYTES = 8192,
 	MAX_BODY_BYTES = 1024, /* nobody needs any */
@@ -33,7 +34,7 @@ struct http_connection {
 	struct list link; /* in server->connections, the oldest first */
 	struct http_server *server;
 	struct bufferevent *io; /* one reference */
-	struct event deadline;
+	struct event deadline;  /* not while it waits for an answer */
 };
 
 struct http_server {
@@ -55,6 +56,8 @@ struct http_exchange {
 	struct evhttp_request *request; /* libevent's; ours to answer */
 	struct evkeyvalq arguments;     /* owned; zero bytes are an empty one */
 };
+
+static const struct timeval deadline_span = {.tv_sec = DEADLINE_S};
 
 static bool
 is_alive(const struct http_connection *connection)
@@ -134,7 +137,6 @@ static struct bufferevent *
 on_new_connection(struct event_base *base, void *arg)
 {
 	struct http_server *server = arg;
-	const struct timeval deadline = {.tv_sec = DEADLINE_S};
 	struct http_connection *connection = calloc(1, sizeof *connection);
 
 	count_accept(server);
@@ -153,7 +155,7 @@ on_new_connection(struct event_base *base, void *arg)
 	server->connection_count++;
 	list_append(&server->connections, &connection->link);
 	(void)event_assign(&connection->deadline, base, -1, 0, on_deadline, connection);
-	(void)event_add(&connection->deadline, &deadline);
+	(void)event_add(&connection->deadline, &deadline_span);
 	return connection->io;
 }
 
@@ -209,6 +211,41 @@ is_from_elsewhere(struct evhttp_request *request)
 	       (strncmp(origin, "http://", 7) != 0 || !is_loopback_authority(origin + 7));
 }
 
+/* NULL: it was cut off, or nobody counts it. */
+static struct http_connection *
+find_connection(const struct http_exchange *exchange)
+{
+	struct evhttp_connection *theirs = evhttp_request_get_connection(exchange->request);
+	const struct bufferevent *io = theirs != NULL ? evhttp_connection_get_bufferevent(theirs)
+						      : NULL;
+	const struct list *all = &exchange->server->connections;
+
+	for (struct list *link = all->next; link != all && io != NULL; link = link->next) {
+		struct http_connection *connection = LIST_ITEM(link, struct http_connection, link);
+		if (connection->io == io)
+			return connection;
+	}
+	return NULL;
+}
+
+static void
+begin_waiting(const struct http_exchange *exchange)
+{
+	struct http_connection *connection = find_connection(exchange);
+
+	if (connection != NULL)
+		(void)event_del(&connection->deadline);
+}
+
+static void
+end_waiting(const struct http_exchange *exchange)
+{
+	struct http_connection *connection = find_connection(exchange);
+
+	if (connection != NULL)
+		(void)event_add(&connection->deadline, &deadline_span);
+}
+
 static void
 end_exchange(struct http_exchange *exchange)
 {
@@ -231,6 +268,7 @@ on_request(struct evhttp_request *request, void *arg)
 	exchange->server = server;
 	exchange->request = request;
 	list_append(&server->exchanges, &exchange->link);
+	begin_waiting(exchange);
 	if (!server->settings.is_local && is_from_elsewhere(request)) {
 		http_reply_text(exchange, 403,
 				"this is for programs on this machine that call it localhost");
@@ -403,6 +441,7 @@ http_reply(struct http_exchange *exchange, const struct http_reply *reply, struc
 		if (all[i].value != NULL)
 			(void)evhttp_add_header(headers, all[i].name, all[i].value);
 	}
+	end_waiting(exchange);
 	/* evhttp leaves the body out for HEAD by itself. */
 	evhttp_send_reply(request, reply->status, reason_of(reply->status), body);
 	end_exchange(exchange);

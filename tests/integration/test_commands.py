@@ -247,7 +247,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (b"", "no cachetunnel"),
+        (b"", "hung up without an answer"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no cachetunnel"),
         (b"HTTP/1.1 2", "no cachetunnel"),
         (HEAD[:-2], "no cachetunnel"),

@@ -467,6 +467,22 @@ def test_endpoint_that_is_silent_is_not_waited_for(controlled, serve, certificat
     daemon.stop()  # while the look goes on
 
 
+@pytest.mark.heavy
+def test_who_asks_while_one_look_goes_on_gets_the_next(controlled, serve, certificates):
+    peer = serve(hold, tls=good_tls(certificates))
+    service = Service(
+        "redis", connect=f"localhost:{peer.port}", CAfile=certificates.ca_file, TIMEOUTbusy=6
+    )
+    daemon, control = controlled(service)
+    first = control.open()
+    first.request("GET", "/readyz?upstream=1")
+    daemon.wait_for_log("securing -> ended")
+    # Some 12 s: the patience with the first look, the interval, and the patience with the second.
+    assert control.ask("/readyz?upstream=1").status == 503
+    assert first.getresponse().status == 503
+    first.close()
+
+
 # Orders
 
 
