@@ -6,8 +6,9 @@
 /*
  * Small HTTP/1.1 servers, by libevent's evhttp, which nobody else here sees. They are made for few
  * and short requests, and for clients that mean no good: each connection serves one request, has a
- * deadline for it and one for taking the reply, all of them together are few, and when there are too
- * many, the oldest goes. How long an answer takes is the holder's to bound.
+ * deadline for it and one for taking the reply, and when there are too many of those, the oldest
+ * goes. Requests that wait for an answer are few as well: one more is told at once that it cannot
+ * be answered. How long an answer takes is the holder's to bound.
  *
  * What is asked and answered is the holder's business. All in the main thread.
  */

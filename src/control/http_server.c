@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 enum {
-	MAX_CONNECTIONS = 64,
-	ACCEPTS_A_TURN = 16, /* a storm here must not hold up clients of the tunnels */
+	MAX_CONNECTIONS = 64, /* that ask, or take their reply */
+	MAX_EXCHANGES = 64,   /* that wait for an answer, besides those */
+	ACCEPTS_A_TURN = 16,  /* a storm here must not hold up clients of the tunnels */
 	/* For a request, from accept to its end, and again for the reply, from its beginning to its
 	 * end. What comes between them takes the holder's time. */
 	DEADLINE_S = 10,
@@ -31,7 +32,7 @@ enum {
 /* evhttp frees a connection when it likes and tells nobody. So we hold a reference of what it reads
  * with: once it has let go, nothing is called back from there any more. */
 struct http_connection {
-	struct list link; /* in server->connections, the oldest first */
+	struct list link; /* in server->connections, the oldest first; not while it waits */
 	struct http_server *server;
 	struct bufferevent *io; /* one reference */
 	struct event deadline;  /* not while it waits for an answer */
@@ -44,6 +45,7 @@ struct http_server {
 	struct list connections;
 	struct list exchanges;
 	unsigned connection_count;
+	unsigned exchange_count;
 	unsigned accepted;          /* in this turn */
 	void (*on_gone)(void *arg); /* for the one who asked last */
 	void *on_gone_arg;
@@ -53,8 +55,9 @@ struct http_server {
 struct http_exchange {
 	struct list link; /* in server->exchanges */
 	struct http_server *server;
-	struct evhttp_request *request; /* libevent's; ours to answer */
-	struct evkeyvalq arguments;     /* owned; zero bytes are an empty one */
+	struct http_connection *connection; /* owned; NULL: nobody counts it */
+	struct evhttp_request *request;     /* libevent's; ours to answer */
+	struct evkeyvalq arguments;         /* owned; zero bytes are an empty one */
 };
 
 static const struct timeval deadline_span = {.tv_sec = DEADLINE_S};
@@ -211,16 +214,15 @@ is_from_elsewhere(struct evhttp_request *request)
 	       (strncmp(origin, "http://", 7) != 0 || !is_loopback_authority(origin + 7));
 }
 
-/* NULL: it was cut off, or nobody counts it. */
 static struct http_connection *
-find_connection(const struct http_exchange *exchange)
+find_connection(const struct http_server *server, struct evhttp_request *request)
 {
-	struct evhttp_connection *theirs = evhttp_request_get_connection(exchange->request);
+	struct evhttp_connection *theirs = evhttp_request_get_connection(request);
 	const struct bufferevent *io = theirs != NULL ? evhttp_connection_get_bufferevent(theirs)
 						      : NULL;
-	const struct list *all = &exchange->server->connections;
 
-	for (struct list *link = all->next; link != all && io != NULL; link = link->next) {
+	for (struct list *link = server->connections.next; link != &server->connections;
+	     link = link->next) {
 		struct http_connection *connection = LIST_ITEM(link, struct http_connection, link);
 		if (connection->io == io)
 			return connection;
@@ -228,28 +230,40 @@ find_connection(const struct http_exchange *exchange)
 	return NULL;
 }
 
+/* evhttp does not read meanwhile, so that it would not notice if we cut it off. */
 static void
-begin_waiting(const struct http_exchange *exchange)
+begin_waiting(struct http_exchange *exchange)
 {
-	struct http_connection *connection = find_connection(exchange);
+	struct http_server *server = exchange->server;
+	struct http_connection *connection = find_connection(server, exchange->request);
 
-	if (connection != NULL)
-		(void)event_del(&connection->deadline);
+	exchange->connection = connection;
+	if (connection == NULL)
+		return;
+	(void)event_del(&connection->deadline);
+	list_remove(&connection->link);
+	server->connection_count--;
 }
 
 static void
-end_waiting(const struct http_exchange *exchange)
+end_waiting(struct http_exchange *exchange)
 {
-	struct http_connection *connection = find_connection(exchange);
+	struct http_server *server = exchange->server;
+	struct http_connection *connection = exchange->connection;
 
-	if (connection != NULL)
-		(void)event_add(&connection->deadline, &deadline_span);
+	exchange->connection = NULL;
+	if (connection == NULL)
+		return;
+	list_append(&server->connections, &connection->link);
+	server->connection_count++;
+	(void)event_add(&connection->deadline, &deadline_span);
 }
 
 static void
 end_exchange(struct http_exchange *exchange)
 {
 	list_remove(&exchange->link);
+	exchange->server->exchange_count--;
 	evhttp_clear_headers(&exchange->arguments);
 	free(exchange);
 }
@@ -268,7 +282,12 @@ on_request(struct evhttp_request *request, void *arg)
 	exchange->server = server;
 	exchange->request = request;
 	list_append(&server->exchanges, &exchange->link);
+	server->exchange_count++;
 	begin_waiting(exchange);
+	if (server->exchange_count > MAX_EXCHANGES) {
+		http_reply_text(exchange, 503, "too many wait for answers already");
+		return;
+	}
 	if (!server->settings.is_local && is_from_elsewhere(request)) {
 		http_reply_text(exchange, 403,
 				"this is for programs on this machine that call it localhost");
