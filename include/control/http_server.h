@@ -32,8 +32,8 @@ struct http_server_settings {
 /* Returns owned; NULL: no memory, and the descriptor is closed. */
 struct http_server *http_server_start(const struct http_server_settings *settings);
 
-/* Answers what is open with 503, and closes. The holder must have forgotten its exchanges. NULL
- * is fine. */
+/* Answers what is open with 503, writes what the sockets take at once, and closes. The holder must
+ * have forgotten its exchanges. NULL is fine. */
 void http_server_close(struct http_server *server);
 
 /* The request. Texts are borrowed until the reply. */

@@ -338,6 +338,19 @@ http_server_start(const struct http_server_settings *settings)
 	return server;
 }
 
+/* What the loop would have written; it has ended, or will not come to it any more. */
+static void
+write_now(const struct http_connection *connection)
+{
+	evutil_socket_t fd = is_alive(connection) ? bufferevent_getfd(connection->io) : -1;
+	struct evbuffer *output = bufferevent_get_output(connection->io);
+
+	if (fd < 0 || evbuffer_get_length(output) == 0)
+		return;
+	(void)evbuffer_unfreeze(output, 1); /* bufferevents keep others from it */
+	(void)evbuffer_write(output, fd);
+}
+
 void
 http_server_close(struct http_server *server)
 {
@@ -347,6 +360,9 @@ http_server_close(struct http_server *server)
 		http_reply_text(LIST_ITEM(server->exchanges.next, struct http_exchange, link), 503,
 				"cachetunnel stops");
 	server->on_gone = NULL;
+	for (struct list *link = server->connections.next; link != &server->connections;
+	     link = link->next)
+		write_now(LIST_ITEM(link, struct http_connection, link));
 	evhttp_free(server->http);
 	while (!list_is_empty(&server->connections))
 		forget(LIST_ITEM(server->connections.next, struct http_connection, link));

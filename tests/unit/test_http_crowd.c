@@ -162,12 +162,32 @@ test_who_waits_is_not_cut_off_for_the_silent(void **state)
 	end(&crowd);
 }
 
+static void
+test_who_waits_is_told_of_the_end(void **state)
+{
+	struct crowd crowd;
+
+	(void)state;
+	begin(&crowd);
+	int waiting = join(&crowd, question);
+	int answered = join(&crowd, question);
+	run(&crowd);
+	assert_int_equal(crowd.waiting_count, 2);
+	http_reply_text(crowd.waiting[1], 200, "yes");
+	end(&crowd);
+	assert_string_equal(status_told(waiting), "503");
+	assert_string_equal(status_told(answered), "200");
+	(void)close(waiting);
+	(void)close(answered);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_few_may_wait_for_an_answer),
 		cmocka_unit_test(test_who_waits_is_not_cut_off_for_the_silent),
+		cmocka_unit_test(test_who_waits_is_told_of_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
