@@ -15,7 +15,8 @@ struct http_answer {
 };
 
 /* Sends `method` and `path` to the socket, and reads the answer, for `patience_s` seconds at most in
- * all. False with `err`; then nothing is owned. */
+ * all. False with `err`, whose kind is ERR_REFUSED if nobody listens there, and then nothing is
+ * owned. */
 bool http_client_ask(const char *socket_path, const char *method, const char *path, int patience_s,
 		     struct http_answer *ret_answer, struct err *err) ATTR_MUST_CHECK;
 

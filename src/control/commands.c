@@ -171,28 +171,46 @@ deadline_of(const struct command_request *request)
 	return clock_now_us() + (uint64_t)patience_s * 1000000;
 }
 
+/* Its socket goes when all else is done. That it does not answer says nothing: it may be busy, or
+ * hang. */
+static bool
+wait_for_end(const char *socket_path, uint64_t until_us)
+{
+	uint64_t now_us;
+
+	while ((now_us = clock_now_us()) < until_us) {
+		uint64_t left_s = (until_us - now_us) / 1000000 + 1;
+		struct http_answer answer;
+		struct err err;
+		if (http_client_ask(socket_path, "GET", "/livez",
+				    left_s < ANSWER_PATIENCE_S ? (int)left_s : ANSWER_PATIENCE_S,
+				    &answer, &err))
+			http_answer_done(&answer);
+		else if (err.kind == ERR_REFUSED)
+			return true;
+		sleep_ms(POLL_MS);
+	}
+	return false;
+}
+
 int
 command_stop(const struct command_request *request)
 {
 	uint64_t until_us = deadline_of(request);
+	char socket_path[PATH_SIZE];
 	struct http_answer answer;
 	struct err err;
 
-	if (!ask(request, "POST", "/stop", ANSWER_PATIENCE_S, &answer, &err))
+	if (!find_socket(request, socket_path, sizeof socket_path, &err) ||
+	    !http_client_ask(socket_path, "POST", "/stop", ANSWER_PATIENCE_S, &answer, &err))
 		return fail(&err);
 	if (answer.status != 202)
 		return fail_with(&answer);
 	http_answer_done(&answer);
-	/* Its socket goes when all else is done. */
-	while (ask(request, "GET", "/livez", ANSWER_PATIENCE_S, &answer, &err)) {
-		http_answer_done(&answer);
-		if (clock_now_us() > until_us) {
-			(void)fprintf(stderr, "cachetunnel: the daemon was told, and still runs\n");
-			return EXIT_FAILURE;
-		}
-		sleep_ms(POLL_MS);
-	}
-	return EXIT_SUCCESS;
+	if (wait_for_end(socket_path, until_us))
+		return EXIT_SUCCESS;
+	(void)fprintf(stderr, "cachetunnel: the daemon was told, and still runs\n");
+	return EXIT_FAILURE;
 }
 
 int

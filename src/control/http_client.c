@@ -29,7 +29,10 @@ wait_for(int fd, short events, uint64_t until_us, struct err *err)
 	do
 		ready = poll(&item, 1, left_ms);
 	while (ready < 0 && errno == EINTR);
-	return ready > 0 || err_set(err, "the daemon does not answer");
+	if (ready > 0)
+		return true;
+	(void)err_set(err, "the daemon does not answer");
+	return err_mark(err, ERR_TIMEOUT);
 }
 
 static int
@@ -47,11 +50,13 @@ open_socket(const char *path, struct err *err)
 	int error = errno;
 	if (fd >= 0)
 		(void)close(fd);
-	if (error == ENOENT || error == ECONNREFUSED)
+	if (error == ENOENT || error == ECONNREFUSED) {
 		(void)err_set(err, "no daemon listens on '%s': is it running, and with this file?",
 			      path);
-	else
+		(void)err_mark(err, ERR_REFUSED);
+	} else {
 		(void)err_set_errno(err, error, "cannot reach the daemon on '%s'", path);
+	}
 	return -1;
 }
 

@@ -21,6 +21,43 @@ from harness.waiting import deadline_scale, wait_for
 NOBODY = "no daemon listens"
 
 
+class FakeDaemon:
+    """Something on the control socket that gives each client the next answer, and the last one
+    again and again; None for none at all."""
+
+    def __init__(self, path: str, *replies: bytes | None):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        self.replies = list(replies)
+        self.waiting: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            connection.recv(65536)
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+            if reply is None:
+                self.waiting.append(connection)
+                continue
+            with connection:
+                try:
+                    connection.sendall(reply)
+                except BrokenPipeError:
+                    pass  # whoever asked has heard enough
+
+    def close(self) -> None:
+        """Stops."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.waiting:
+            connection.close()
+
+
 def on_terminal(*arguments: str, env: dict | None = None) -> tuple[int, str]:
     """Runs a command on a terminal of its own; returns its status and what it showed."""
     leader, follower = pty.openpty()
@@ -195,6 +232,17 @@ def test_stop_returns_when_the_daemon_has_ended(controlled, to_redis, socket_pla
     daemon.stop()
 
 
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\nstopping\n"
+
+
+@pytest.mark.parametrize("reply", [None, b"", b"HTTP/1.1 500 Sorry\r\n\r\n"], ids=str)
+def test_stop_fails_while_something_is_there(socket_place, reply):
+    fake = FakeDaemon(socket_place.path, ACCEPTED, reply)
+    result = run_command("stop", "--for", "1", "-c", socket_place.path)
+    fake.close()
+    assert (result.returncode, "still runs" in result.stderr) == (1, True)
+
+
 @pytest.mark.core
 def test_wait_returns_when_the_daemon_is_there(controlled, to_redis, socket_place):
     outcome = []
@@ -209,35 +257,6 @@ def test_wait_returns_when_the_daemon_is_there(controlled, to_redis, socket_plac
     assert outcome[0].returncode == 0
     with daemon.connect() as client:
         client.ping()
-
-
-class FakeDaemon:
-    """Something on the control socket that answers as it likes."""
-
-    def __init__(self, path: str, reply: bytes):
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
-        self.listener.listen()
-        self.reply = reply
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                try:
-                    connection.sendall(self.reply)
-                except BrokenPipeError:
-                    pass  # whoever asked has heard enough
-
-    def close(self) -> None:
-        """Stops."""
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
 
 
 BODY = b'{"version":"1"}'
