@@ -68,15 +68,21 @@ ask(const struct command_request *request, const char *method, const char *path,
 	       http_client_ask(socket_path, method, path, patience_s, ret_answer, err);
 }
 
-/* Refused, with a line that says why. */
+/* Refused, with a line that says why, or several. */
 static int
 fail_with(struct http_answer *answer)
 {
-	char line[ERR_TEXT_SIZE];
+	const char *prefix = "cachetunnel: the daemon says: ";
+	char *rest = NULL;
 
-	answer->body[strcspn(answer->body, "\n")] = '\0';
-	(void)fprintf(stderr, "cachetunnel: the daemon says: %s\n",
-		      text_escape(line, sizeof line, answer->body));
+	if (answer->length == 0)
+		(void)fprintf(stderr, "%snothing but status %d\n", prefix, answer->status);
+	for (char *said = strtok_r(answer->body, "\n", &rest); said != NULL;
+	     said = strtok_r(NULL, "\n", &rest)) {
+		char line[1024];
+		(void)fprintf(stderr, "%s%s\n", prefix, text_escape(line, sizeof line, said));
+		prefix = "";
+	}
 	http_answer_done(answer);
 	return EXIT_FAILURE;
 }
@@ -227,11 +233,8 @@ command_wait(const struct command_request *request)
 			http_answer_done(&answer);
 			return EXIT_SUCCESS;
 		}
-		if (clock_now_us() > until_us) {
-			if (is_answered)
-				(void)fputs(answer.body, stderr);
+		if (clock_now_us() > until_us)
 			return is_answered ? fail_with(&answer) : fail(&err);
-		}
 		if (is_answered)
 			http_answer_done(&answer);
 		sleep_ms(request->is_upstream && is_answered ? UPSTREAM_POLL_MS : POLL_MS);

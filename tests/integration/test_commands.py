@@ -259,6 +259,16 @@ def test_wait_returns_when_the_daemon_is_there(controlled, to_redis, socket_plac
         client.ping()
 
 
+def test_wait_says_why_not_and_only_text(socket_place):
+    body = b"running\n[one] up\n[two] down: \x1b[2J\n"
+    fake = FakeDaemon(socket_place.path, b"HTTP/1.1 503 Wait\r\n\r\n" + body)
+    result = run_command("wait", "--upstream", "--for", "1", "-c", socket_place.path)
+    fake.close()
+    assert result.returncode == 1
+    told = "cachetunnel: the daemon says: running\n[one] up\n[two] down: .[2J\n"
+    assert result.stderr == told
+
+
 BODY = b'{"version":"1"}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
 
