@@ -213,9 +213,10 @@ adopt_passed(struct listener *listener, int passed, struct report *report)
 	struct err err = {{0}};
 	int fd = activation_duplicate(passed, &err);
 
-	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&storage, &length) == 0 &&
-	    socket_setup(fd, storage.ss_family, SOCKET_SIDE_ACCEPT, 0, &service->options.socket,
-			 &err)) {
+	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&storage, &length) != 0)
+		(void)err_set_errno(&err, errno, "cannot tell where descriptor %d listens", passed);
+	else if (fd >= 0 && socket_setup(fd, storage.ss_family, SOCKET_SIDE_ACCEPT, 0,
+					 &service->options.socket, &err)) {
 		(void)add_socket(listener, fd, (const struct sockaddr *)&storage, length, NULL);
 		return;
 	}
@@ -276,18 +277,16 @@ set_accepting(struct listener *listener, bool is_accepting)
 	}
 }
 
-/* Out of descriptors: clients wait in the kernel's queue until there are some again. Trying
- * at once, over and over, is what must not happen. */
+/* Out of descriptors, or of memory: clients wait in the kernel's queue until there is some again.
+ * Trying at once, over and over, is what must not happen. */
 static void
-pause_accepting(struct listener *listener, const char *why)
+pause_accepting(struct listener *listener, const char *why, const char *advice)
 {
 	struct timeval pause = {.tv_usec = PAUSE_MS * 1000};
 
 	if (!listener->state.is_paused)
-		log_write(&log_main, LOG_LEVEL_WARNING,
-			  "Service [%s]: accepting is paused: %s; raise LimitNOFILE or ulimit -n, "
-			  "or set maxClients",
-			  listener->service->name, why);
+		log_write(&log_main, LOG_LEVEL_WARNING, "Service [%s]: accepting is paused: %s; %s",
+			  listener->service->name, why, advice);
 	if (!listener->state.is_paused)
 		listener->state.paused_ms = clock_wall_ms();
 	(void)snprintf(listener->state.pause_reason, sizeof listener->state.pause_reason, "%s",
@@ -295,12 +294,6 @@ pause_accepting(struct listener *listener, const char *why)
 	listener->state.is_paused = true;
 	set_accepting(listener, false);
 	(void)event_add(listener->resume, &pause);
-}
-
-static void
-on_resume(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
-{
-	set_accepting(arg, true);
 }
 
 static void
@@ -318,24 +311,50 @@ static bool
 is_allowed(const struct service *service, int fd)
 {
 	const struct user_list *allowed = &service->options.allow_user;
+	const struct log_facts facts = {.service = service->name};
 	struct compat_peer peer = {0};
+	char gist[LOG_TEXT_SIZE];
 
 	if (allowed->count == 0)
 		return true;
 	if (!compat_peer_of(fd, &peer)) {
-		log_write(&log_main, LOG_LEVEL_WARNING,
-			  "Service [%s]: a client was turned away: the system does not tell who it "
-			  "is, and allowUser wants to know: %s",
-			  service->name, strerror(errno));
+		(void)snprintf(gist, sizeof gist,
+			       "Service [%s]: a client was turned away: the system does not tell "
+			       "who it is, and allowUser wants to know: %s",
+			       service->name, strerror(errno));
+		log_write_repeatable(&log_main, LOG_LEVEL_WARNING, &facts, gist, "%s", gist);
 		return false;
 	}
 	if (user_list_has(allowed, peer.user))
 		return true;
-	log_write(&log_main, LOG_LEVEL_WARNING,
-		  "Service [%s]: a client was turned away: user %ld (process %ld) is not among "
-		  "allowUser",
-		  service->name, (long)peer.user, (long)peer.pid);
+	/* A client that tries again and again is a process each time, as a rule. */
+	(void)snprintf(gist, sizeof gist,
+		       "Service [%s]: a client was turned away: user %ld is not among allowUser",
+		       service->name, (long)peer.user);
+	log_write_repeatable(&log_main, LOG_LEVEL_WARNING, &facts, gist,
+			     "Service [%s]: a client was turned away: user %ld (process %ld) is "
+			     "not among allowUser",
+			     service->name, (long)peer.user, (long)peer.pid);
 	return false;
+}
+
+static const char descriptors_advice[] = "raise LimitNOFILE or ulimit -n, or set maxClients";
+
+/* What accept() fails with while something has run out; NULL: with something else. */
+static const char *
+find_advice(int error)
+{
+	switch (error) {
+	case EMFILE:
+		return descriptors_advice;
+	case ENFILE:
+		return "all processes together have too many files open: raise fs.file-max";
+	case ENOBUFS:
+	case ENOMEM:
+		return "this machine is short of memory";
+	default:
+		return NULL;
+	}
 }
 
 /* Accepts one client. False when there is none now. */
@@ -347,32 +366,27 @@ accept_one(struct accepting_socket *socket)
 	socklen_t peer_length = sizeof peer;
 
 	if (!listener->has_room(listener->arg)) {
-		pause_accepting(listener, "there are as many clients as descriptors allow");
+		pause_accepting(listener, "there are as many clients as descriptors allow",
+				descriptors_advice);
 		return false;
 	}
 	int fd = compat_accept(socket->fd, &peer, &peer_length);
-	if (fd >= 0) {
-		note_accepting_again(listener);
-		if (is_allowed(listener->service, fd))
-			listener->on_client(listener->arg, listener->service, fd, &peer,
-					    peer_length);
-		else
-			(void)close(fd);
-		return true;
+	if (fd < 0) {
+		int error = errno;
+		const char *advice = find_advice(error);
+		if (advice != NULL)
+			pause_accepting(listener, strerror(error), advice);
+		else if (error == EAGAIN || error == EWOULDBLOCK)
+			note_accepting_again(listener); /* nobody waits, but there is room */
+		/* Else the client left before we came to it, as a rule. */
+		return error == ECONNABORTED || error == EINTR;
 	}
-	switch (errno) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		pause_accepting(listener, strerror(errno));
-		return false;
-	case ECONNABORTED: /* the client left before we came to it */
-	case EINTR:
-		return true;
-	default:
-		return false;
-	}
+	note_accepting_again(listener);
+	if (is_allowed(listener->service, fd))
+		listener->on_client(listener->arg, listener->service, fd, &peer, peer_length);
+	else
+		(void)close(fd);
+	return true;
 }
 
 static void
@@ -380,6 +394,19 @@ on_readable(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	for (int i = 0; i < ACCEPTS_A_TURN && accept_one(arg); i++)
 		continue;
+}
+
+/* Looks whether there is room again, also where nobody waits: no event would tell. */
+static void
+on_resume(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
+{
+	struct listener *listener = arg;
+
+	set_accepting(listener, true);
+	for (size_t i = 0; i < listener->count; i++) {
+		if (!accept_one(&listener->sockets[i]) && listener->state.is_paused)
+			return;
+	}
 }
 
 bool

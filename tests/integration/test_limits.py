@@ -129,6 +129,15 @@ def test_low_descriptor_limit_at_start_is_survived(launch, to_redis):
     wait_for(lambda: gets_through(daemon), "a new client is served")
 
 
+def test_a_pause_is_over_when_there_is_room_though_nobody_waits(launch, to_redis):
+    daemon = launch(to_redis(), limits={resource.RLIMIT_NOFILE: (64, 64)})
+    with daemon.connect() as only_one:
+        only_one.ping()
+        daemon.wait_for_log("accepting is paused: there are as many clients as descriptors allow")
+        assert "accepting again" not in daemon.log()
+    daemon.wait_for_log("accepting again")
+
+
 def expect_full(daemon, name: str | None = None) -> None:
     """One client more is closed at once."""
     with daemon.connect(name) as excess:

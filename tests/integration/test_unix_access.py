@@ -79,6 +79,19 @@ def test_listed_user_is_served_and_others_are_named(launch, to_redis, open_socke
         daemon.wait_for_log(rf"turned away: user {stranger} \(process {pid}\) is not among")
 
 
+def test_refusals_that_repeat_are_counted(launch, to_redis, open_socket, as_root):
+    service = to_redis(accept=open_socket, socketMode="0666", allowUser="nobody")
+    daemon = launch(service, globals={"debug": 5})
+    first, _ = ask_as(4712, open_socket)
+    daemon.wait_for_log(rf"user 4712 \(process {first}\) is not among")
+    for _ in range(2):
+        ask_as(4712, open_socket)
+    daemon.stop()
+    lines = [line for line in daemon.log().splitlines() if "turned away" in line]
+    assert len(lines) == 2
+    assert "user 4712 is not among allowUser (and 2 more times in " in lines[1]
+
+
 def test_whoever_runs_it_may_be_listed(launch, to_redis, tmp_path):
     path = str(tmp_path / "redis.sock")
     daemon = launch(to_redis(accept=path, allowUser=os.geteuid()))
