@@ -32,13 +32,13 @@ static struct {
 	log_line_cb *on_line; /* instead of all that follows; NULL: nobody */
 	void *on_line_arg;
 	atomic_bool is_json;
-	bool to_stderr;
+	bool to_stderr; /* written before there is a writer's thread, and read there */
 	atomic_bool to_syslog;
 	char *ident;             /* owned; syslog borrows it */
 	int file;                /* -1: none; the writer thread's once it runs, as the next */
 	unsigned long unwritten; /* lines that the file had no room for */
 
-	bool is_started;
+	atomic_bool is_started; /* workers run before */
 	pthread_t thread;
 	pthread_mutex_t mutex; /* guards all below */
 	pthread_cond_t changed;
@@ -84,6 +84,12 @@ static bool
 is_to_syslog(void)
 {
 	return atomic_load_explicit(&logger.to_syslog, memory_order_relaxed);
+}
+
+static bool
+is_started(void)
+{
+	return atomic_load_explicit(&logger.is_started, memory_order_acquire);
 }
 
 static struct log_line *
@@ -354,7 +360,7 @@ say(const struct log_scope *scope, enum log_level level, const struct log_facts 
 	if (known.service == NULL)
 		known.service = scope->service;
 	const struct log_saying said = {scope->id, level, text, &known, 0};
-	if (logger.is_started) {
+	if (is_started()) {
 		/* Others need not wait while a line is made, unless it may not be needed. */
 		struct log_line *line = gist == NULL ? make_line(&said) : NULL;
 		(void)pthread_mutex_lock(&logger.mutex);
@@ -474,7 +480,7 @@ use_file(int file, const char *path, bool overwrite)
 	free(logger.path);
 	logger.path = path != NULL ? strdup(path) : NULL;
 	logger.is_overwriting = overwrite;
-	if (!logger.is_started) {
+	if (!is_started()) {
 		switch_file(file);
 	} else {
 		if (logger.next_file >= 0)
@@ -526,7 +532,7 @@ log_start(bool to_stderr, struct err *err)
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (failure != 0)
 		return err_set_errno(err, failure, "cannot start the log's thread");
-	logger.is_started = true;
+	atomic_store_explicit(&logger.is_started, true, memory_order_release);
 	return true;
 }
 
@@ -536,7 +542,7 @@ log_stop(void)
 	struct timespec deadline;
 	bool is_finished;
 
-	if (!logger.is_started)
+	if (!is_started())
 		return;
 
 	(void)clock_gettime(CLOCK_REALTIME, &deadline); /* the clock that pthread_cond_* uses */
@@ -555,5 +561,5 @@ log_stop(void)
 		(void)pthread_join(logger.thread, NULL);
 	else
 		(void)pthread_detach(logger.thread);
-	logger.is_started = false;
+	atomic_store_explicit(&logger.is_started, false, memory_order_release);
 }
