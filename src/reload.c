@@ -146,19 +146,27 @@ reload_get_tally(const struct reload *reload)
 
 static bool begin(struct reload *reload);
 
+/* For who asked since the load began. Why the one before failed is not theirs to hear. */
 static void
-on_loaded(void *arg, struct setup *setup, struct report *report)
+begin_next(struct reload *reload)
 {
-	struct reload *reload = arg;
-	bool is_applied = false;
+	static const char why[] = "cannot reload again: out of memory or threads";
 
-	loader_free(reload->loader);
-	reload->loader = NULL;
-	reload->tally.is_loading = false;
-	if (reload->refusal != NULL)
-		report_add(report, REPORT_ERROR, (struct location){0}, "%s", reload->refusal);
-	else if (setup != NULL)
-		is_applied = apply(reload, setup, report);
+	if (list_is_empty(&reload->later) || begin(reload))
+		return;
+	struct report *report = report_new();
+	report_add(report, REPORT_ERROR, (struct location){0}, "%s", why);
+	log_options_tell(report, REPORT_ERROR, REPORT_NOTE);
+	answer(&reload->later, false, report);
+	report_free(report);
+}
+
+/* What came of the load is for the log, the service manager, and those who wait. */
+static void
+finish(struct reload *reload, struct setup *setup, struct report *report)
+{
+	bool is_applied = setup != NULL && apply(reload, setup, report);
+
 	log_options_tell(report, REPORT_ERROR, REPORT_NOTE);
 	if (is_applied)
 		log_write(&log_main, LOG_LEVEL_NOTICE, "Reloaded %s: %zu service(s)",
@@ -167,12 +175,36 @@ on_loaded(void *arg, struct setup *setup, struct report *report)
 		log_write(&log_main, LOG_LEVEL_ERROR,
 			  "Nothing was changed by the reload: %s has %zu error(s)",
 			  reload->request.path, report_count(report, REPORT_ERROR));
-	setup_unref(setup);
 	tell_manager(reload, is_applied);
 	count(&reload->tally, is_applied, report);
 	answer(&reload->now, is_applied, report);
-	if (!list_is_empty(&reload->later) && (reload->refusal != NULL || !begin(reload)))
-		answer(&reload->later, false, report);
+	begin_next(reload);
+}
+
+/* The file may be as good as any, but it comes too late. The service manager knows something newer:
+ * that we stop. */
+static void
+give_up(struct reload *reload, struct report *report)
+{
+	log_write(&log_main, LOG_LEVEL_NOTICE, "The reload is given up: %s", reload->refusal);
+	report_add(report, REPORT_ERROR, (struct location){0}, "%s", reload->refusal);
+	answer(&reload->now, false, report);
+	answer(&reload->later, false, report);
+}
+
+static void
+on_loaded(void *arg, struct setup *setup, struct report *report)
+{
+	struct reload *reload = arg;
+
+	loader_free(reload->loader);
+	reload->loader = NULL;
+	reload->tally.is_loading = false;
+	if (reload->refusal != NULL)
+		give_up(reload, report);
+	else
+		finish(reload, setup, report);
+	setup_unref(setup);
 	report_free(report);
 }
 

@@ -323,25 +323,54 @@ def test_what_cannot_change_is_named(launch, to_redis):
         client.ping()
 
 
-def test_slow_load_does_not_hold_up_clients(launch, to_redis, tmp_path):
-    """ssh's configuration is asked for by a program, which takes as long as it likes."""
+@pytest.fixture
+def begin_slow_load(launch, to_redis, tmp_path):
+    """Starts a daemon, and a reload that fails once somebody writes to the file that is returned:
+    ssh's configuration is asked for by a program, which takes as long as it likes."""
     fifo, script = tmp_path / "fifo", tmp_path / "ssh"
     os.mkfifo(fifo)
     script.write_text(f"#!/bin/sh\nread line <{fifo}\necho cannot >&2\nexit 255\n")
     script.chmod(0o755)
-    # With the sandbox, no reload brings the first program.
-    daemon = launch(
-        to_redis(), globals={"sandbox": "no"}, env={"CACHETUNNEL_SSH": str(script)}
-    )
-    daemon.rewrite(*daemon.services, to_redis("aliased", bastion="alias"))
-    daemon.process.send_signal(signal.SIGHUP)
-    with open(fifo, "w", encoding="ascii") as answer:  # the program is running from here on
+
+    def start(env: dict | None = None):
+        # With the sandbox, no reload brings the first program.
+        daemon = launch(
+            to_redis(),
+            globals={"sandbox": "no"},
+            env={"CACHETUNNEL_SSH": str(script), **(env or {})},
+        )
+        daemon.rewrite(*daemon.services, to_redis("aliased", bastion="alias"))
+        daemon.process.send_signal(signal.SIGHUP)
+        # The program is running once this is open.
+        return daemon, open(fifo, "w", encoding="ascii")
+
+    return start
+
+
+def test_slow_load_does_not_hold_up_clients(begin_slow_load):
+    daemon, answer = begin_slow_load()
+    with answer:
         with daemon.connect() as client:
             client.ping()
         assert "Nothing was changed" not in daemon.log()
         answer.write("go on\n")
     daemon.wait_for_log("Nothing was changed by the reload")
     daemon.services = daemon.services[:1]
+
+
+def test_load_that_ends_while_stopping_is_given_up(begin_slow_load, supervisor):
+    daemon, answer = begin_slow_load(supervisor.env)
+    with answer, daemon.connect() as client:
+        client.ping()
+        client.send(b"BLPOP nothing 0\r\n")
+        daemon.process.send_signal(signal.SIGTERM)
+        supervisor.wait_for("STOPPING")
+        answer.write("go on\n")
+        answer.flush()
+        daemon.wait_for_log("The reload is given up: the daemon is about to end")
+    daemon.wait_for_end()
+    assert "Nothing was changed" not in daemon.log()
+    assert supervisor.pass_over() == 0
 
 
 def test_file_from_a_descriptor_cannot_be_read_again(launch, to_redis, tmp_path):
