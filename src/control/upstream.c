@@ -1,6 +1,5 @@
 #include "control/upstream.h"
 
-#include "base/log.h"
 #include "config/config.h"
 #include "control/redis_probe.h"
 #include "stream/stream.h"
@@ -29,9 +28,8 @@ struct look {
 	struct worker *worker;
 	struct inquiry *inquiry;       /* to be answered; owned until then */
 	struct generation *generation; /* one reference */
-	struct log_scope log;
-	struct event over; /* outside of everybody's callbacks */
-	size_t left;       /* visits that go on */
+	struct event over;             /* outside of everybody's callbacks */
+	size_t left;                   /* visits that go on */
 	size_t count;
 	struct visit visits[];
 };
@@ -123,7 +121,6 @@ start_visit(struct look *look, size_t index)
 	struct dial_request request = generation_dial_request(generation, index);
 
 	request.watches = NULL; /* a server that refuses writes answers */
-	request.log = &look->log;
 	look->left++;
 	visit->dial = dial_start(&request, on_dialled, visit);
 	if (visit->dial == NULL)
@@ -158,7 +155,6 @@ upstream_begin(struct inquiry *inquiry, struct worker *worker)
 	look->worker = worker;
 	look->inquiry = inquiry;
 	look->generation = generation_ref(generation);
-	look->log = log_main;
 	look->task.cancel = cancel;
 	worker_add_task(worker, &look->task);
 	(void)event_assign(&look->over, worker_base(worker), -1, 0, on_over, look);
