@@ -38,7 +38,6 @@ struct doctor_walker {
 	const struct address *endpoint;
 	struct resolved addresses;     /* that the last name had; count 0: none */
 	bool has_failed;               /* a finding says why */
-	bool has_logged_in;            /* during this walk */
 	char remark[DOCTOR_TEXT_SIZE]; /* a warning of the step that is under way; empty: none */
 };
 
@@ -101,8 +100,6 @@ on_step(void *arg, const struct step *step)
 		return;
 	if (step->kind == STEP_NAME && step->addresses != NULL)
 		walker->addresses = *step->addresses;
-	if (step->kind == STEP_LOGIN)
-		walker->has_logged_in = true;
 	add_remark(walker, what.layer, doctor_step_title(step));
 	if (step->err != NULL) {
 		what.kind = step->err->kind;
@@ -271,7 +268,6 @@ doctor_walk(struct doctor_walker *walker, size_t service_index, size_t endpoint_
 	walker->endpoint = &service->service->options.connect.items[endpoint_index];
 	walker->addresses.count = 0;
 	walker->has_failed = false;
-	walker->has_logged_in = false;
 	walker->remark[0] = '\0';
 	if (!is_bastion_usable(walker))
 		return;
