@@ -505,7 +505,12 @@ settle_fallbacks(const struct config *config, struct report *report)
 			continue;
 		const struct service *other = find_service(config, name);
 		struct location at = service_option_at(service, "fallback");
-		if (other == NULL || other == service)
+		if (other == service)
+			report_add(report, REPORT_ERROR, at,
+				   "'fallback' of service '%.80s' must be another service, not "
+				   "itself",
+				   service->name);
+		else if (other == NULL)
 			report_add(report, REPORT_ERROR, at,
 				   "'fallback' of service '%.80s' must be another service; there "
 				   "is no [%.80s]",

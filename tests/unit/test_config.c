@@ -128,6 +128,9 @@ mistakes_are_named_with_their_line_and_what_to_do(void **state ATTR_UNUSED)
 		 "no version is left"},
 		{SERVICE "sslVersionMax = TLSv1.1\n", "sslVersionMin TLSv1.2 (the default)"},
 		{SERVICE "sni = a:b\n", "for TLS servers"},
+		{SERVICE "fallback = s\n", "200:5: 'fallback' of service 's' must be another "
+					   "service, not itself"},
+		{SERVICE "fallback = x\n", "must be another service; there is no [x]"},
 		{"[s]\nclient = yes\naccept = 1\nconnect = /x.sock\n", "write 'checkHost = NAME'"},
 		{"setuid = no-such-user-x\n" SERVICE, "200:1: there is no user 'no-such-user-x'"},
 		{"setgid = no-such-group-x\n" SERVICE, "there is no group"},
