@@ -188,6 +188,17 @@ list_tunnels(const struct daemon *daemon)
 		worker_list_tunnels(serving_worker(daemon->serving, i));
 }
 
+/* Where it can be opened, the line is the last one in the old file, or the first one in the new. */
+static void
+reopen_log(void)
+{
+	bool has_file = log_reopen_file();
+
+	log_write(&log_main, LOG_LEVEL_NOTICE,
+		  has_file ? "Received SIGUSR1; opening the log file anew"
+			   : "Received SIGUSR1; there is no log file to open anew");
+}
+
 static void
 on_signal(void *arg, int number)
 {
@@ -201,8 +212,7 @@ on_signal(void *arg, int number)
 			log_write(&log_main, LOG_LEVEL_ERROR, "%s", err.text);
 		break;
 	case SIGUSR1:
-		log_reopen_file();
-		log_write(&log_main, LOG_LEVEL_NOTICE, "Received SIGUSR1; the log is opened anew");
+		reopen_log();
 		break;
 	case SIGUSR2:
 		list_tunnels(daemon);

@@ -115,9 +115,9 @@ void log_set_repeat_window(int seconds);
 bool log_open_file(const char *path, bool overwrite, struct err *err) ATTR_MUST_CHECK;
 void log_close_file(void);
 
-/* Opens the file once more by its path, after somebody has moved it away. The writer thread does
- * it, and says so. Harmless without a file. */
-void log_reopen_file(void);
+/* Has the writer thread open the file once more by its path, after somebody has moved it away; it
+ * says so if that fails. False: there is no file. */
+bool log_reopen_file(void);
 
 /* Starts the writer thread. From here on stderr gets full lines if `to_stderr`, else nothing. */
 bool log_start(bool to_stderr, struct err *err) ATTR_MUST_CHECK;

@@ -508,13 +508,17 @@ log_close_file(void)
 	use_file(-1, NULL, false);
 }
 
-void
+bool
 log_reopen_file(void)
 {
+	bool has_file;
+
 	(void)pthread_mutex_lock(&logger.mutex);
-	logger.must_reopen = true;
+	has_file = logger.path != NULL;
+	logger.must_reopen = has_file;
 	(void)pthread_cond_signal(&logger.changed);
 	(void)pthread_mutex_unlock(&logger.mutex);
+	return has_file;
 }
 
 bool

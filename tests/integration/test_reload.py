@@ -299,6 +299,12 @@ def test_log_is_opened_anew(launch, to_redis, tmp_path):
     assert "Connection closed" not in moved.read_text()
 
 
+def test_without_a_log_file_there_is_none_to_open_anew(launch, to_redis):
+    daemon = launch(to_redis())
+    daemon.process.send_signal(signal.SIGUSR1)
+    daemon.wait_for_log("Received SIGUSR1; there is no log file to open anew")
+
+
 def test_log_that_cannot_be_opened_anew_goes_on_in_the_old_file(launch, to_redis, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
