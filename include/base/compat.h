@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -89,6 +90,10 @@ void compat_ares_switch_cache_off(struct ares_options *options, int *mask);
 /* For how long the machine has slept since it was started, in microseconds, or since any moment that
  * stays the same; 0 where the system does not tell. */
 uint64_t compat_slept_us(void);
+
+/* Makes a condition, and returns the clock that waits for it end by: one that nobody sets, where the
+ * system can. */
+clockid_t compat_condition_init(pthread_cond_t *condition);
 
 /* How many processors are there for us; at least 1. */
 int compat_processor_count(void);

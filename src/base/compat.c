@@ -221,6 +221,25 @@ compat_slept_us(void)
 	return read_clock_us((clockid_t)CLOCK_THAT_GOES_ON) - awake_us;
 }
 
+clockid_t
+compat_condition_init(pthread_cond_t *condition)
+{
+#if defined(_POSIX_CLOCK_SELECTION) && _POSIX_CLOCK_SELECTION > 0
+	pthread_condattr_t attributes;
+	bool is_steady;
+
+	if (pthread_condattr_init(&attributes) == 0) {
+		is_steady = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+			    pthread_cond_init(condition, &attributes) == 0;
+		(void)pthread_condattr_destroy(&attributes);
+		if (is_steady)
+			return CLOCK_MONOTONIC;
+	}
+#endif
+	(void)pthread_cond_init(condition, NULL);
+	return CLOCK_REALTIME;
+}
+
 int
 compat_processor_count(void)
 {

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/list.h"
 #include "base/log_line.h"
 #include "base/log_repeats.h"
@@ -42,6 +43,7 @@ static struct {
 	pthread_t thread;
 	pthread_mutex_t mutex; /* guards all below */
 	pthread_cond_t changed;
+	clockid_t clock; /* of waits for it; before log_start() nobody waits */
 	struct log_repeats repeats;
 	struct list queue;
 	unsigned queued;
@@ -166,12 +168,22 @@ tell_repeats(bool is_everything)
 		tell_repeat(&repeat);
 }
 
+/* So many seconds from now, for waits. */
+static struct timespec
+deadline_after(time_t seconds)
+{
+	struct timespec deadline;
+
+	(void)clock_gettime(logger.clock, &deadline);
+	deadline.tv_sec += seconds;
+	return deadline;
+}
+
 /* Waits for something to do, or until the count of a repeated line is due. With the mutex. */
 static void
 wait_for_change(void)
 {
 	uint64_t next_us = log_repeats_next_us(&logger.repeats);
-	struct timespec deadline;
 
 	if (next_us == UINT64_MAX) {
 		(void)pthread_cond_wait(&logger.changed, &logger.mutex);
@@ -179,8 +191,7 @@ wait_for_change(void)
 	}
 	uint64_t now_us = clock_now_us();
 	uint64_t left_us = next_us > now_us ? next_us - now_us : 0;
-	(void)clock_gettime(CLOCK_REALTIME, &deadline); /* the clock that pthread_cond_* uses */
-	deadline.tv_sec += (time_t)(left_us / 1000000) + 1;
+	const struct timespec deadline = deadline_after((time_t)(left_us / 1000000) + 1);
 	(void)pthread_cond_timedwait(&logger.changed, &logger.mutex, &deadline);
 }
 
@@ -529,6 +540,9 @@ log_start(bool to_stderr, struct err *err)
 
 	(void)fflush(stderr);
 	logger.to_stderr = to_stderr;
+	/* Until here it was there to be signalled only. */
+	(void)pthread_cond_destroy(&logger.changed);
+	logger.clock = compat_condition_init(&logger.changed);
 	/* Signals are the main thread's. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -543,14 +557,12 @@ log_start(bool to_stderr, struct err *err)
 void
 log_stop(void)
 {
-	struct timespec deadline;
 	bool is_finished;
 
 	if (!is_started())
 		return;
 
-	(void)clock_gettime(CLOCK_REALTIME, &deadline); /* the clock that pthread_cond_* uses */
-	deadline.tv_sec += STOP_WAIT_S;
+	const struct timespec deadline = deadline_after(STOP_WAIT_S);
 	(void)pthread_mutex_lock(&logger.mutex);
 	logger.is_stopping = true;
 	(void)pthread_cond_broadcast(&logger.changed);
