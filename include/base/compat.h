@@ -87,6 +87,10 @@ struct timespec compat_modified(const struct stat *status);
 struct ares_options;
 void compat_ares_switch_cache_off(struct ares_options *options, int *mask);
 
+/* Microseconds on a clock that goes on while the machine sleeps, and that nobody sets, where the system
+ * has one. For spans. */
+uint64_t compat_elapsed_us(void);
+
 /* For how long the machine has slept since it was started, in microseconds, or since any moment that
  * stays the same; 0 where the system does not tell. */
 uint64_t compat_slept_us(void);

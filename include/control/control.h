@@ -41,6 +41,10 @@ struct control_facts {
 	unsigned reloads_failed;
 	int64_t reloaded_ms;      /* since 1970; 0: none */
 	const char *reload_error; /* NULL: it went well */
+	/* When it was started, since 1970, and for how long it has run, sleep included; no host need
+	 * say these. */
+	int64_t started_ms;
+	uint64_t uptime_us;
 };
 
 /* The reload is over; `report` (borrowed) has what was found. */

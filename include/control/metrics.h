@@ -21,7 +21,6 @@ const char *metrics_type(bool is_openmetrics);
 
 /* Appends all of them. */
 void metrics_write(const struct control_facts *facts, const struct survey_result *result,
-		   const struct resources_used *used, int64_t started_ms, bool is_openmetrics,
-		   struct evbuffer *out);
+		   const struct resources_used *used, bool is_openmetrics, struct evbuffer *out);
 
 #endif

@@ -16,7 +16,7 @@ struct evbuffer;
 
 /* Appends the whole status to `out`. False: no memory. */
 bool status_write(const struct control_facts *facts, const struct survey_result *result,
-		  int64_t started_ms, struct evbuffer *out);
+		  struct evbuffer *out);
 
 /* Whether clients are accepted; and whether each service's endpoint answered when it was last
  * tried. */

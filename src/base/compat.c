@@ -214,11 +214,17 @@ read_clock_us(clockid_t clock)
 }
 
 uint64_t
+compat_elapsed_us(void)
+{
+	return read_clock_us((clockid_t)CLOCK_THAT_GOES_ON);
+}
+
+uint64_t
 compat_slept_us(void)
 {
 	uint64_t awake_us = read_clock_us((clockid_t)CLOCK_THAT_SLEEPS);
 
-	return read_clock_us((clockid_t)CLOCK_THAT_GOES_ON) - awake_us;
+	return compat_elapsed_us() - awake_us;
 }
 
 clockid_t

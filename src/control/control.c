@@ -51,6 +51,7 @@ struct control {
 	struct http_exchange *reload; /* that waits for its outcome; NULL: none */
 	struct event stop;            /* is wished */
 	int64_t started_ms;
+	uint64_t started_us; /* by compat_elapsed_us() */
 	char page_policy[PAGE_POLICY_SIZE];
 };
 
@@ -72,6 +73,8 @@ facts_of(const struct control *control)
 	struct control_facts facts = {.phase = CONTROL_RUNNING};
 
 	control->host.describe(control->host.arg, &facts);
+	facts.started_ms = control->started_ms;
+	facts.uptime_us = compat_elapsed_us() - control->started_us;
 	return facts;
 }
 
@@ -145,8 +148,7 @@ answer_status(struct control *control, struct http_exchange *exchange,
 	struct control_facts facts = facts_of(control);
 	struct evbuffer *body = evbuffer_new();
 
-	reply_buffer(exchange, &reply, body,
-		     body != NULL && status_write(&facts, result, control->started_ms, body));
+	reply_buffer(exchange, &reply, body, body != NULL && status_write(&facts, result, body));
 }
 
 static void
@@ -161,7 +163,7 @@ answer_metrics(struct control *control, struct http_exchange *exchange,
 
 	resources_read(control->resources, &used);
 	if (body != NULL)
-		metrics_write(&facts, result, &used, control->started_ms, is_openmetrics, body);
+		metrics_write(&facts, result, &used, is_openmetrics, body);
 	reply_buffer(exchange, &reply, body, body != NULL);
 }
 
@@ -452,6 +454,7 @@ control_open(const struct global_options *options, struct report *report)
 
 	list_init(&control->questions);
 	control->started_ms = clock_wall_ms();
+	control->started_us = compat_elapsed_us();
 	open_socket(control, options, report);
 	for (size_t i = 0; i < options->status_listen.count; i++)
 		open_status(control, &options->status_listen.items[i], report);

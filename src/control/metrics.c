@@ -300,12 +300,12 @@ write_known(const struct writer *writer, const char *name, const char *unit, con
 
 /* Under the names that every program has for them. */
 static void
-write_process(const struct writer *writer, const struct resources_used *used, int64_t started_ms)
+write_process(const struct writer *writer, const struct resources_used *used)
 {
 	write_one(writer, "process_cpu_seconds", "counter", "seconds",
 		  "Processor time used, in user and system mode.", used->processor_s);
 	write_one(writer, "process_start_time_seconds", "gauge", "seconds",
-		  "When the daemon was started.", (double)started_ms / 1e3);
+		  "When the daemon was started.", (double)writer->facts->started_ms / 1e3);
 	write_known(writer, "process_resident_memory_bytes", "bytes", "Memory in use.",
 		    used->resident_bytes);
 	write_known(writer, "process_virtual_memory_bytes", "bytes", "Address space in use.",
@@ -354,8 +354,7 @@ metrics_type(bool is_openmetrics)
 
 void
 metrics_write(const struct control_facts *facts, const struct survey_result *result,
-	      const struct resources_used *used, int64_t started_ms, bool is_openmetrics,
-	      struct evbuffer *out)
+	      const struct resources_used *used, bool is_openmetrics, struct evbuffer *out)
 {
 	const struct writer writer = {
 		.out = out,
@@ -376,7 +375,7 @@ metrics_write(const struct control_facts *facts, const struct survey_result *res
 	write_waiting(&writer);
 	write_endpoints(&writer);
 	write_moves(&writer);
-	write_process(&writer, used, started_ms);
+	write_process(&writer, used);
 	if (is_openmetrics)
 		(void)evbuffer_add_printf(out, "# EOF\n");
 }

@@ -257,15 +257,15 @@ describe_reload(const struct control_facts *facts)
 
 bool
 status_write(const struct control_facts *facts, const struct survey_result *result,
-	     int64_t started_ms, struct evbuffer *out)
+	     struct evbuffer *out)
 {
 	return json_write(
 		json_pack("{s:s, s:I, s:s, s:b, s:o, s:o, s:f, s:{s:I, s:I}, s:o, s:o, s:o, s:o}",
 			  "version", CACHETUNNEL_VERSION, "pid", (json_int_t)getpid(), "phase",
 			  status_phase_name(facts->phase), "ready", status_is_listening(facts),
 			  "now", json_moment(clock_wall_ms()), "started_at",
-			  json_moment(started_ms), "uptime_s",
-			  (double)(clock_wall_ms() - started_ms) / 1e3, "workers", "count",
+			  json_moment(facts->started_ms), "uptime_s",
+			  (double)facts->uptime_us / 1e6, "workers", "count",
 			  (json_int_t)result->asked, "answered", (json_int_t)result->answered,
 			  "confinement", json_text(facts->confinement), "reload",
 			  describe_reload(facts), "services", list_services(facts, result),

@@ -58,6 +58,14 @@ def test_watched_names_are_looked_up_at_once(launch, serve, name_server, night):
     daemon.wait_for_log("has moved away")
 
 
+def test_uptime_has_the_night_in_it(controlled, to_redis, night):
+    env, slept = night
+    _, control = controlled(to_redis(), env=env)
+    assert control.status()["uptime_s"] < 3600
+    slept.touch()
+    assert 3600 <= control.status()["uptime_s"] < 7200
+
+
 def test_warm_connections_are_made_anew(launch, serve, certificates, night):
     env, slept = night
     peer = serve(hold, tls=good_tls(certificates))
