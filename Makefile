@@ -83,6 +83,7 @@ SOURCES := \
 	src/config/user_path.c \
 	src/config/validate.c \
 	src/config/validate_bastions.c \
+	src/control/answers.c \
 	src/control/commands.c \
 	src/control/control.c \
 	src/control/control_socket.c \

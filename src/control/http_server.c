@@ -356,10 +356,10 @@ http_server_close(struct http_server *server)
 {
 	if (server == NULL)
 		return;
+	server->on_gone = NULL;
 	while (!list_is_empty(&server->exchanges))
 		http_reply_text(LIST_ITEM(server->exchanges.next, struct http_exchange, link), 503,
 				"cachetunnel stops");
-	server->on_gone = NULL;
 	for (struct list *link = server->connections.next; link != &server->connections;
 	     link = link->next)
 		write_now(LIST_ITEM(link, struct http_connection, link));
