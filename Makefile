@@ -54,6 +54,7 @@ SOURCES := \
 	src/base/err.c \
 	src/base/identity.c \
 	src/base/log.c \
+	src/base/log_file.c \
 	src/base/log_json.c \
 	src/base/log_line.c \
 	src/base/log_repeats.c \

@@ -3,13 +3,11 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/list.h"
+#include "base/log_file.h"
 #include "base/log_line.h"
 #include "base/log_repeats.h"
 #include "base/text.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -35,9 +33,8 @@ static struct {
 	atomic_bool is_json;
 	bool to_stderr; /* written before there is a writer's thread, and read there */
 	atomic_bool to_syslog;
-	char *ident;             /* owned; syslog borrows it */
-	int file;                /* -1: none; the writer thread's once it runs, as the next */
-	unsigned long unwritten; /* lines that the file had no room for */
+	char *ident;          /* owned; syslog borrows it */
+	struct log_file file; /* the writer thread's once it runs */
 
 	atomic_bool is_started; /* workers run before */
 	pthread_t thread;
@@ -55,32 +52,12 @@ static struct {
 	bool is_stopping;
 	bool is_finished;
 } logger = {
-	.file = -1,
+	.file = {.fd = -1},
 	.next_file = FILE_STAYS,
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER,
 	.queue = {&logger.queue, &logger.queue},
 };
-
-/* Writes all of it, waiting where the descriptor is a slow pipe; gives up on any real error,
- * because a log that cannot be written (a full disk) must not stop anything. */
-static bool
-write_all(int fd, const char *text, size_t length)
-{
-	while (length > 0) {
-		ssize_t written = write(fd, text, length);
-		if (written >= 0) {
-			text += written;
-			length -= (size_t)written;
-		} else if (errno == EAGAIN) {
-			struct pollfd wait = {.fd = fd, .events = POLLOUT};
-			(void)poll(&wait, 1, -1);
-		} else if (errno != EINTR) {
-			return false;
-		}
-	}
-	return true;
-}
 
 static bool
 is_to_syslog(void)
@@ -107,13 +84,12 @@ write_line(const struct log_line *line)
 
 	if (is_to_syslog())
 		syslog((int)line->level, "%s", line->text);
-	if (!logger.to_stderr && logger.file < 0)
+	if (!logger.to_stderr && logger.file.fd < 0)
 		return;
 	size_t length = log_line_format(line, text, sizeof text);
 	if (logger.to_stderr)
-		(void)write_all(STDERR_FILENO, text, length);
-	if (logger.file >= 0 && !write_all(logger.file, text, length))
-		logger.unwritten++;
+		(void)log_file_write_all(STDERR_FILENO, text, length);
+	log_file_write(&logger.file, text, length);
 }
 
 /* stunnel marks a line's urgency by one character while there is no log yet. */
@@ -243,22 +219,6 @@ take_work(struct log_work *ret_work)
 	return has_work;
 }
 
-static int
-open_log(const char *path, bool overwrite)
-{
-	int mode = overwrite ? O_TRUNC : O_APPEND;
-
-	return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | mode, 0640);
-}
-
-static void
-switch_file(int file)
-{
-	if (logger.file >= 0)
-		(void)close(logger.file);
-	logger.file = file;
-}
-
 static void write_own_line(enum log_level level, const char *format, ...) ATTR_PRINTF(2, 3);
 
 /* A line about the log itself. */
@@ -279,35 +239,26 @@ write_own_line(enum log_level level, const char *format, ...)
 	free(line);
 }
 
-/* The disk was full: says how much is missing once there is room again. The last line before may
- * be torn, so an end of line comes first. */
+/* The disk was full: says how much is missing once there is room again. */
 static void
 tell_unwritten(void)
 {
-	unsigned long count = logger.unwritten;
+	unsigned long count = log_file_take_unwritten(&logger.file);
 
-	if (count == 0 || logger.file < 0 || !write_all(logger.file, "\n", 1))
+	if (count == 0)
 		return;
-	logger.unwritten = 0;
 	write_own_line(LOG_LEVEL_WARNING, "%lu line(s) lost: the file could not be written", count);
-	if (logger.unwritten > 0)
-		logger.unwritten = count;
+	if (logger.file.unwritten > 0)
+		logger.file.unwritten = count;
 }
 
 static void
 reopen(const char *path, bool overwrite)
 {
-	int file = open_log(path, overwrite);
-	char reason[128] = "";
+	struct err err;
 
-	if (file >= 0) {
-		switch_file(file);
-		return;
-	}
-	(void)strerror_r(errno, reason, sizeof reason);
-	write_own_line(LOG_LEVEL_ERROR,
-		       "cannot open the log file '%s' again: %s; it goes on in the old one", path,
-		       reason);
+	if (!log_file_reopen(&logger.file, path, overwrite, &err))
+		write_own_line(LOG_LEVEL_ERROR, "%s; it goes on in the old one", err.text);
 }
 
 static void *
@@ -328,7 +279,7 @@ run_writer(void *unused ATTR_UNUSED)
 				       "%lu line(s) lost: the log is read too slowly",
 				       work.dropped);
 		if (work.next_file != FILE_STAYS)
-			switch_file(work.next_file);
+			log_file_switch(&logger.file, work.next_file);
 		if (work.reopen_path != NULL)
 			reopen(work.reopen_path, work.is_overwriting);
 		free(work.reopen_path);
@@ -492,7 +443,7 @@ use_file(int file, const char *path, bool overwrite)
 	logger.path = path != NULL ? strdup(path) : NULL;
 	logger.is_overwriting = overwrite;
 	if (!is_started()) {
-		switch_file(file);
+		log_file_switch(&logger.file, file);
 	} else {
 		if (logger.next_file >= 0)
 			(void)close(logger.next_file);
@@ -505,10 +456,10 @@ use_file(int file, const char *path, bool overwrite)
 bool
 log_open_file(const char *path, bool overwrite, struct err *err)
 {
-	int file = open_log(path, overwrite);
+	int file = log_file_open(path, overwrite, err);
 
 	if (file < 0)
-		return err_set_errno(err, errno, "cannot open the log file '%s'", path);
+		return false;
 	use_file(file, path, overwrite);
 	return true;
 }
