@@ -83,22 +83,39 @@ send_request(int fd, const char *method, const char *path, uint64_t until_us, st
 	return true;
 }
 
+/* Makes room for READ_SIZE bytes more and an end. Doubled, so that a long answer is not copied for
+ * each piece of it. */
+static bool
+make_room(char **reply, size_t length, size_t *capacity, struct err *err)
+{
+	size_t wanted = 2 * *capacity + READ_SIZE + 1;
+
+	if (length > MAX_REPLY)
+		return err_set(err, "the answer is too long");
+	if (*capacity - length > READ_SIZE)
+		return true;
+	char *grown = realloc(*reply, wanted);
+	if (grown == NULL) {
+		(void)err_set(err, "out of memory");
+		return false;
+	}
+	*reply = grown;
+	*capacity = wanted;
+	return true;
+}
+
 /* To the end of file. The caller owns `*ret_reply`, also on failure. */
 static bool
 read_reply(int fd, uint64_t until_us, char **ret_reply, size_t *ret_length, struct err *err)
 {
+	size_t capacity = 0;
 	size_t length = 0;
 
 	for (;;) {
-		if (length > MAX_REPLY)
-			return err_set(err, "the answer is too long");
-		char *grown = realloc(*ret_reply, length + READ_SIZE + 1);
-		if (grown == NULL)
-			return err_set(err, "out of memory");
-		*ret_reply = grown;
-		if (!wait_for(fd, POLLIN, until_us, err))
+		if (!make_room(ret_reply, length, &capacity, err) ||
+		    !wait_for(fd, POLLIN, until_us, err))
 			return false;
-		ssize_t count = read(fd, grown + length, READ_SIZE);
+		ssize_t count = read(fd, *ret_reply + length, READ_SIZE);
 		if (count < 0 && errno != EAGAIN && errno != EINTR)
 			return err_set_errno(err, errno, "the daemon hung up");
 		if (count == 0)
