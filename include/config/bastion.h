@@ -52,6 +52,7 @@ struct bastion_options {
 	int timeout_login_s;
 	int timeout_open_s;    /* a channel */
 	int timeout_surplus_s; /* a session without channels beside others */
+	int timeout_dead_s;    /* of the TCP connection's silence; 0: as long as the system waits */
 	int alive_interval_ms; /* 0: never */
 	int alive_count;
 	int window_bytes; /* of a channel: bounds its memory */

@@ -1,7 +1,6 @@
 #include "tunnel/bastion_dialer.h"
 
 #include "base/clock.h"
-#include "base/compat.h"
 #include "config/bastion.h"
 #include "ssh/proxy_command.h"
 #include "stream/socket_stream.h"
@@ -85,7 +84,6 @@ static void
 on_connected(void *arg, int fd, const struct resolved_address *address, const struct err *err)
 {
 	struct bastion_dial *dial = arg;
-	const struct bastion_options *options = options_of(dial);
 	char name[SOCKET_NAME_SIZE] = "";
 
 	dial->connector = NULL;
@@ -96,10 +94,6 @@ on_connected(void *arg, int fd, const struct resolved_address *address, const st
 		fail(dial, err);
 		return;
 	}
-	int64_t alive_ms = (int64_t)options->alive_interval_ms * options->alive_count;
-	/* As long as ssh's ServerAliveInterval and ServerAliveCountMax would wait. */
-	if (alive_ms > 0)
-		compat_set_user_timeout(fd, (int)((alive_ms + 999) / 1000));
 	hand_over(dial, fd);
 }
 
@@ -119,6 +113,7 @@ on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 	const struct connector_request request = {
 		.base = dial->request.base,
 		.timeout_s = options_of(dial)->timeout_connect_s,
+		.dead_s = options_of(dial)->timeout_dead_s,
 		.socket_options = &no_options,
 		.addresses = resolved,
 	};

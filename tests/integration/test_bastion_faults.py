@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from harness.client import Client
 from harness.daemon import Service, binary_path, repetitions
 from harness.peers import (
     Conversation,
@@ -480,6 +481,28 @@ def test_stopped_bastion_is_given_up_when_it_gives_no_sign(tunnel, through, make
     server.suspend()
     assert finish() == ["closed"] * 5
     daemon.wait_for_log("session is lost")
+
+
+def test_bastion_that_vanishes_is_given_up(
+    launch, namespace, through, make_sshd, redis_plain
+):
+    """The network drops everything: nobody has to wait for the signs of life to be missed."""
+    place = namespace()
+    place.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    place.run("mkdir", "/run/sshd")
+    server = make_sshd(prefix=place.prefix, host="192.0.2.1")
+    daemon = launch(
+        Service("redis", connect=redis_plain.unix_path, plain="yes", bastion="hop"),
+        bastions=(through(server, TIMEOUTdead=3),),
+        prefix=place.prefix,
+    )
+    idle = Client(place.connect(daemon.port(), timeout=60))
+    idle.ping()
+    # From here on what is sent there is lost, without any word.
+    assert place.run("ip", "address", "del", "192.0.2.1/32", "dev", "lo").returncode == 0
+    daemon.wait_for_log("the session is lost: [^\n]*timed out", timeout=30)
+    idle.drain()
+    idle.close()
 
 
 def test_stop_is_quick_while_the_bastion_hangs(tunnel, through, make_sshd, load):

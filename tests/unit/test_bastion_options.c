@@ -74,6 +74,7 @@ static const struct parse_case cases[] = {
 	{"TIMEOUTlogin", "3", KIND_NUMBER, AT(timeout_login_s), 3, NULL, "", "whole number"},
 	{"TIMEOUTopen", "3", KIND_NUMBER, AT(timeout_open_s), 3, NULL, "-1", "whole number"},
 	{"TIMEOUTsurplus", "3", KIND_NUMBER, AT(timeout_surplus_s), 3, NULL, "0", "1 to 86400 s"},
+	{"TIMEOUTdead", "0", KIND_NUMBER, AT(timeout_dead_s), 0, NULL, "-1", "0 to 86400 s"},
 	{"aliveInterval", "0", KIND_NUMBER, AT(alive_interval_ms), 0, NULL, "-1", "from 0"},
 	{"aliveInterval", "7", KIND_NUMBER, AT(alive_interval_ms), 7000, NULL, "ms",
 	 "milliseconds"},

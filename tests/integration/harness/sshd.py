@@ -105,18 +105,21 @@ class Sshd:
         keys: UserKeys,
         host_keys: tuple[str, ...] = HOST_KEY_TYPES,
         accounts: dict[str, str] | None = None,
+        host: str = "127.0.0.1",
+        prefix: tuple[str, ...] = (),
         **options: str,
     ):
-        """`accounts` are users, with their passwords, that only this sshd knows; needs root."""
+        """`accounts` are users, with their passwords, that only this sshd knows; needs root.
+        `prefix` goes before the command."""
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.keys = keys
-        self.host = "127.0.0.1"
+        self.host = host
         self.port = free_port()
         self.host_key_types = host_keys
         self.host_keys: dict[str, KeyPair] = {}
         self.options = options
-        self.prefix = make_accounts(directory / "accounts", accounts) if accounts else ()
+        self.prefix = make_accounts(directory / "accounts", accounts) if accounts else prefix
         self.config_file = directory / "sshd_config"
         self.log_file = directory / "sshd.log"
         self.authorized_keys = directory / "authorized_keys"
