@@ -121,6 +121,9 @@ void ssh_explain_lower_end(struct ssh_session *session);
 /* libssh2 has just given up the handshake with this error. */
 void ssh_explain_failed_greeting(struct ssh_session *session, int result);
 
+/* libssh2 has just failed with this error, and cannot go on. */
+void ssh_explain_broken(struct ssh_session *session, int result);
+
 /* The state has taken too long. */
 void ssh_explain_timeout(struct ssh_session *session);
 
@@ -137,7 +140,8 @@ void ssh_channel_wake_all(struct ssh_session *session);
 
 /* open.c: the one open that may be under way */
 
-void ssh_open_step(struct ssh_session *session);
+/* 0, or the error of libssh2 that ends the session. */
+int ssh_open_step(struct ssh_session *session);
 void ssh_open_answer(struct ssh_session *session); /* tells who asked; from the loop */
 void ssh_open_clear(struct ssh_session *session);
 

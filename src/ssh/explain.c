@@ -115,6 +115,21 @@ ssh_explain_failed_greeting(struct ssh_session *session, int result)
 			      text != NULL && text[0] != '\0' ? text : "no reason given", result);
 }
 
+void
+ssh_explain_broken(struct ssh_session *session, int result)
+{
+	char *text = NULL;
+
+	(void)libssh2_session_last_error(session->ssh, &text, NULL, 0);
+	if (session->farewell[0] != '\0')
+		(void)err_set(&session->why, "the bastion ended it: '%s'", session->farewell);
+	else
+		(void)err_set(&session->why,
+			      "what the bastion sent makes no sense: %s (libssh2 error %d)",
+			      text != NULL && text[0] != '\0' ? text : "no reason given", result);
+	(void)err_mark(&session->why, ERR_DISCONNECTED);
+}
+
 /* What a server says that is none may tell which one it is. */
 static void
 explain_missing_version(struct ssh_session *session, int timeout_s)

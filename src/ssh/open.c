@@ -83,18 +83,32 @@ finish_open(struct ssh_session *session, LIBSSH2_CHANNEL *channel)
 	event_active(&session->answer, EV_TIMEOUT, 0);
 }
 
-void
+/* Whether the channel alone was refused; after anything else libssh2 makes no sense of what
+ * comes. Its own time for an open is over after a minute. */
+static bool
+concerns_open_only(int error)
+{
+	return error == LIBSSH2_ERROR_CHANNEL_FAILURE || error == LIBSSH2_ERROR_TIMEOUT ||
+	       error == LIBSSH2_ERROR_ALLOC;
+}
+
+int
 ssh_open_step(struct ssh_session *session)
 {
 	if (!session->open.is_pending)
-		return;
+		return 0;
 	LIBSSH2_CHANNEL *channel = libssh2_channel_open_ex(
 		session->ssh, session->open.type, (unsigned)strlen(session->open.type),
 		(unsigned)session->request.bastion->options.window_bytes,
 		LIBSSH2_CHANNEL_PACKET_DEFAULT, (const char *)session->open.message,
 		(unsigned)session->open.message_length);
-	if (channel != NULL || libssh2_session_last_errno(session->ssh) != LIBSSH2_ERROR_EAGAIN)
-		finish_open(session, channel);
+	int error = channel == NULL ? libssh2_session_last_errno(session->ssh) : 0;
+	if (error == LIBSSH2_ERROR_EAGAIN)
+		return 0;
+	if (error != 0 && !concerns_open_only(error))
+		return error; /* whoever waits for it hears of the session's end */
+	finish_open(session, channel);
+	return 0;
 }
 
 /* A port by number or name (services(5)); the configuration has checked that it is one. */

@@ -187,24 +187,33 @@ step_closing(struct ssh_session *session)
 }
 
 /* Makes libssh2 read what has arrived even while nobody wants to read a channel: reading no
- * bytes at all does that, and sorts the packets to their channels. */
-static void
+ * bytes at all does that, and sorts the packets to their channels.
+ * 0, or the error that libssh2 cannot go on after. */
+static int
 drive(struct ssh_session *session)
 {
 	LIBSSH2_CHANNEL *any = ssh_channel_any(session);
 	char nothing;
 
-	if (any != NULL)
-		(void)libssh2_channel_read(any, &nothing, 0);
+	int error = ssh_open_step(session);
+	if (error != 0 || any == NULL)
+		return error;
+	ssize_t result = libssh2_channel_read(any, &nothing, 0);
+	return result < 0 && result != LIBSSH2_ERROR_EAGAIN ? (int)result : 0;
 }
 
 static void
 step_ready(struct ssh_session *session)
 {
-	ssh_open_step(session);
-	drive(session);
+	int error = drive(session);
+
+	/* Before another call changes libssh2's text; what has come by now is still handed out. */
+	if (error != 0)
+		ssh_explain_broken(session, error);
 	step_closing(session);
 	ssh_channel_wake_all(session);
+	if (error != 0)
+		end(session, false);
 }
 
 static void

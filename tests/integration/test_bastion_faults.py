@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import signal
 import socket
@@ -446,6 +447,55 @@ def test_client_after_a_restart_needs_one_attempt(tunnel, through, make_sshd):
     server.kill()
     server.start()
     daemon.wait_for_log("session is lost")
+    expect_ping(daemon)
+
+
+@pytest.fixture
+def saboteur(serve):
+    """Passes bytes to and from an sshd; sabotage() makes it change the next one that comes back."""
+
+    def make(server):
+        is_due = threading.Event()
+
+        def pass_on(source: socket.socket, target: socket.socket, is_changed: bool) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(1 << 16):
+                    if is_changed and is_due.is_set():
+                        is_due.clear()
+                        data = data[:-1] + bytes([data[-1] ^ 1])
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_WR)
+
+        def handler(talk: Conversation) -> None:
+            with socket.create_connection((server.host, server.port)) as sshd:
+                back = threading.Thread(target=pass_on, args=(sshd, talk.socket, True))
+                back.start()
+                pass_on(talk.socket, sshd, False)
+                back.join()
+
+        peer = serve(handler)
+        peer.sabotage = is_due.set
+        return peer
+
+    return make
+
+
+@pytest.mark.parametrize("has_tunnel", [True])
+def test_broken_session_ends_at_once(tunnel, through, make_sshd, saboteur, has_tunnel):
+    """A byte that was changed on the way breaks the message's code; no more can come of it."""
+    server = make_sshd(LogLevel="DEBUG1", ClientAliveInterval="1")
+    way = saboteur(server)
+    server.write_known_hosts(server.directory / "known_hosts", server.known_line("ed25519", "hop"))
+    daemon = tunnel(through(server, port=way.port, hostKeyAlias="hop", eager="yes"))
+    daemon.wait_for_log("bastion 'hop': logged in")
+    with daemon.connect() if has_tunnel else contextlib.nullcontext() as client:
+        if client is not None:
+            client.ping()
+        way.sabotage()
+        if client is not None:
+            client.send(b"PING\r\n")
+            client.expect_close()
+        daemon.wait_for_log(r"the session is lost: [^\n]*libssh2 error -4")
     expect_ping(daemon)
 
 
