@@ -187,14 +187,18 @@ step_closing(struct ssh_session *session)
 }
 
 /* Makes libssh2 read what has arrived even while nobody wants to read a channel: reading no
- * bytes at all does that, and sorts the packets to their channels.
- * 0, or the error that libssh2 cannot go on after. */
+ * bytes at all does that, and sorts the packets to their channels. Where there is no channel to
+ * read, the answer to a question of ours makes it read, for servers that ask idle sessions for
+ * signs of life. 0, or the error that libssh2 cannot go on after. */
 static int
 drive(struct ssh_session *session)
 {
 	LIBSSH2_CHANNEL *any = ssh_channel_any(session);
 	char nothing;
 
+	/* Those that are closing read too. */
+	if (any == NULL && list_is_empty(&session->closing) && buffer_length(&session->in) > 0)
+		(void)ssh_open_probe(session);
 	int error = ssh_open_step(session);
 	if (error != 0 || any == NULL)
 		return error;

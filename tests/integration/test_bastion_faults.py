@@ -480,7 +480,7 @@ def saboteur(serve):
     return make
 
 
-@pytest.mark.parametrize("has_tunnel", [True])
+@pytest.mark.parametrize("has_tunnel", [True, False])
 def test_broken_session_ends_at_once(tunnel, through, make_sshd, saboteur, has_tunnel):
     """A byte that was changed on the way breaks the message's code; no more can come of it."""
     server = make_sshd(LogLevel="DEBUG1", ClientAliveInterval="1")
@@ -657,6 +657,15 @@ def test_surplus_sessions_go_when_nobody_needs_them(tunnel, through, make_sshd):
         )
         first.ping()
     expect_ping(daemon)
+
+
+def test_idle_session_answers_the_servers_questions(tunnel, through, make_sshd):
+    """Nobody reads a channel then, as there is none."""
+    server = make_sshd(LogLevel="DEBUG1", ClientAliveInterval="1", ClientAliveCountMax="2")
+    daemon = tunnel(through(server, eager="yes"))
+    server.wait_for_log(r"got \d+/\d+ for keepalive", count=3)
+    expect_ping(daemon)
+    assert logins_of(server) == 1
 
 
 def test_keepalives_leave_the_session_usable(tunnel, through, make_sshd):
