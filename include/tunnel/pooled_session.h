@@ -80,6 +80,10 @@ bool pooled_session_is_useful(const struct pooled_session *pooled);
 bool pooled_session_is_stuck_at(const struct pooled_session *pooled,
 				const struct address *endpoint);
 
+/* Whether it is held up by an open to `endpoint` that was given up. */
+bool pooled_session_is_held_up_by(const struct pooled_session *pooled,
+				  const struct address *endpoint);
+
 /* Whether it is held up by an open that nobody waits for, and holds no channel. */
 bool pooled_session_is_worthless(const struct pooled_session *pooled);
 

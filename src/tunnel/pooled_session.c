@@ -13,8 +13,10 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
+	ENDPOINT_SIZE = 160,
 	SLOW_S = 1, /* an open that takes longer is no longer waited for by others */
 };
 
@@ -41,6 +43,7 @@ struct pooled_session {
 	const struct address *endpoint;        /* borrowed */
 	pooled_session_channel_cb *on_channel; /* NULL: none, or nobody waits any more */
 	void *arg;
+	char endpoint_name[ENDPOINT_SIZE]; /* of the last open, longer than the endpoint lives */
 	struct event timer; /* first until the open is slow, then until it is given up */
 	bool is_slow;
 };
@@ -228,7 +231,6 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	struct pooled_session *pooled = arg;
 	int patience_s = options_of(pooled)->timeout_open_s;
-	char endpoint[160];
 	struct err err;
 
 	if (pooled->on_channel == NULL) { /* nobody waits any more, and so nobody is to be told */
@@ -247,8 +249,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	(void)err_set(&err,
 		      "bastion '%s' got no answer from %s within %d s (TIMEOUTopen): a security "
 		      "group or a firewall may drop it silently",
-		      pooled->request.bastion->name,
-		      address_format(pooled->endpoint, endpoint, sizeof endpoint), patience_s);
+		      pooled->request.bastion->name, pooled->endpoint_name, patience_s);
 	(void)err_mark(&err, ERR_TIMEOUT);
 	answer(pooled, NULL, &err);
 	change(pooled);
@@ -263,6 +264,7 @@ pooled_session_open(struct pooled_session *pooled, const struct address *endpoin
 
 	assert(pooled_session_is_free(pooled));
 	pooled->endpoint = endpoint;
+	(void)address_format(endpoint, pooled->endpoint_name, sizeof pooled->endpoint_name);
 	pooled->on_channel = on_answer;
 	pooled->arg = arg;
 	(void)event_add(&pooled->timer, &timeout);
@@ -310,6 +312,15 @@ bool
 pooled_session_is_stuck_at(const struct pooled_session *pooled, const struct address *endpoint)
 {
 	return pooled->is_slow && pooled->on_channel != NULL && pooled->endpoint == endpoint;
+}
+
+bool
+pooled_session_is_held_up_by(const struct pooled_session *pooled, const struct address *endpoint)
+{
+	char name[ENDPOINT_SIZE];
+
+	return pooled->state == POOLED_READY && pooled->is_slow && pooled->on_channel == NULL &&
+	       strcmp(pooled->endpoint_name, address_format(endpoint, name, sizeof name)) == 0;
 }
 
 bool

@@ -28,6 +28,7 @@ struct channel_request {
 	session_pool_channel_cb *on_open;
 	void *arg;
 	struct event deadline; /* for the whole of it */
+	bool is_overdue;       /* so it must not wait in line again */
 };
 
 struct session_pool {
@@ -88,6 +89,13 @@ fail_waiting(struct session_pool *pool, const struct address *endpoint, const st
 		if (endpoint == NULL || request->endpoint == endpoint)
 			end_request(request, NULL, &copy);
 	}
+}
+
+/* On its way to being ready. */
+static bool
+is_coming(const struct pooled_session *pooled)
+{
+	return !pooled_session_is_ready(pooled) && !pooled_session_is_dead(pooled);
 }
 
 static bool
@@ -177,6 +185,22 @@ start_session(struct session_pool *pool)
 	}
 }
 
+/* The request waited in line for as long as a login and an open may take. */
+static void
+give_up_in_line(struct channel_request *request)
+{
+	char endpoint[160];
+	struct err err;
+
+	(void)err_set(&err,
+		      "bastion '%s' had no session free for %s: others to the same endpoint wait "
+		      "for its answer, or all of them do (sessions)",
+		      name_of(request->pool),
+		      address_format(request->endpoint, endpoint, sizeof endpoint));
+	(void)err_mark(&err, ERR_TIMEOUT);
+	end_request(request, NULL, &err);
+}
+
 static void
 on_channel(void *arg, struct stream *channel, const struct err *err)
 {
@@ -186,6 +210,8 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	if (channel == NULL && err == NULL) {
 		request->session = NULL;
 		list_prepend(&pool->waiting, &request->link);
+		if (request->is_overdue)
+			give_up_in_line(request);
 		return;
 	}
 	/* An endpoint that did not answer one will not answer the others. */
@@ -212,6 +238,59 @@ is_endpoint_slow(const struct session_pool *pool, const struct address *endpoint
 			return true;
 	}
 	return false;
+}
+
+/* How many there may be: nobody wants to confirm the same login four times in a row. */
+static unsigned
+session_limit(const struct session_pool *pool)
+{
+	const struct bastion *bastion = pool->request.bastion;
+
+	return pool->needs_person && !bastion_option_is_set(bastion, "sessions")
+		       ? 1
+		       : (unsigned)bastion->options.sessions;
+}
+
+/* How many opens may begin before all sessions that there may be are occupied. */
+static unsigned
+count_spare(const struct session_pool *pool)
+{
+	unsigned limit = session_limit(pool);
+	unsigned spare = 0;
+	unsigned count = 0;
+
+	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
+		const struct pooled_session *pooled = pooled_session_of(link);
+		count += !pooled_session_is_dead(pooled);
+		spare += pooled_session_is_free(pooled) || is_coming(pooled);
+	}
+	return spare + (count < limit ? limit - count : 0);
+}
+
+/* Whether an endpoint that does not answer occupies sessions, and the last one stays for others. */
+static bool
+is_endpoint_hopeless(const struct session_pool *pool, const struct address *endpoint)
+{
+	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
+		if (pooled_session_is_held_up_by(pooled_session_of(link), endpoint))
+			return count_spare(pool) <= 1;
+	}
+	return false;
+}
+
+static void
+refuse_hopeless(struct channel_request *request)
+{
+	char endpoint[160];
+	struct err err;
+
+	(void)err_set(&err,
+		      "bastion '%s' still waits for an answer from %s, and has no session to spare "
+		      "for it (sessions)",
+		      name_of(request->pool),
+		      address_format(request->endpoint, endpoint, sizeof endpoint));
+	(void)err_mark(&err, ERR_TIMEOUT);
+	end_request(request, NULL, &err);
 }
 
 /* The first request that may be given to a session now; NULL: none. */
@@ -249,8 +328,16 @@ serve_waiting(struct session_pool *pool)
 	struct channel_request *request;
 	struct pooled_session *pooled;
 
-	while ((request = next_request(pool)) != NULL && (pooled = best_session(pool)) != NULL)
+	while ((request = next_request(pool)) != NULL) {
+		if (is_endpoint_hopeless(pool, request->endpoint)) {
+			refuse_hopeless(request);
+			continue;
+		}
+		pooled = best_session(pool);
+		if (pooled == NULL)
+			return;
 		give_to(pooled, request);
+	}
 }
 
 static void
@@ -268,7 +355,8 @@ free_dead(struct session_pool *pool)
 	}
 }
 
-/* How many sessions are on their way, and how many there are in all that are useful. */
+/* How many sessions are on their way, and how many there are in all, which is what the bastion
+ * counts too. */
 static void
 count_sessions(const struct session_pool *pool, unsigned *ret_coming, unsigned *ret_count)
 {
@@ -276,8 +364,8 @@ count_sessions(const struct session_pool *pool, unsigned *ret_coming, unsigned *
 	*ret_count = 0;
 	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
 		const struct pooled_session *pooled = pooled_session_of(link);
-		*ret_count += pooled_session_is_useful(pooled);
-		*ret_coming += !pooled_session_is_ready(pooled);
+		*ret_count += !pooled_session_is_dead(pooled);
+		*ret_coming += is_coming(pooled);
 	}
 }
 
@@ -295,28 +383,17 @@ count_waiting(const struct session_pool *pool)
 
 /* While the bastion is left alone, clients wait or are told, by how long it will be. */
 static void
-sit_out_pause(struct session_pool *pool, uint64_t left_us, unsigned count)
+sit_out_pause(struct session_pool *pool, uint64_t left_us)
 {
 	struct timeval left = {
 		.tv_sec = (time_t)(left_us / 1000000),
 		.tv_usec = (suseconds_t)(left_us % 1000000),
 	};
 
-	if (left_us > (uint64_t)PATIENCE_MS * 1000 && count == 0)
+	if (left_us > (uint64_t)PATIENCE_MS * 1000 && !has_useful_session(pool))
 		fail_waiting(pool, NULL, &pool->last_err);
 	else
 		(void)event_add(&pool->turn, &left);
-}
-
-/* How many there may be: nobody wants to confirm the same login four times in a row. */
-static unsigned
-session_limit(const struct session_pool *pool)
-{
-	const struct bastion *bastion = pool->request.bastion;
-
-	return pool->needs_person && !bastion_option_is_set(bastion, "sessions")
-		       ? 1
-		       : (unsigned)bastion->options.sessions;
 }
 
 /* More sessions only while requests queue: as many as would serve them at once. */
@@ -334,7 +411,7 @@ grow(struct session_pool *pool, unsigned coming, unsigned count)
 	if (wanted <= coming || count >= limit)
 		return;
 	if (pause_us > 0) {
-		sit_out_pause(pool, pause_us, count);
+		sit_out_pause(pool, pause_us);
 		return;
 	}
 	for (; coming < wanted && count < limit; coming++, count++)
@@ -429,23 +506,14 @@ session_pool_unref(struct session_pool *pool)
 	free(pool);
 }
 
-/* The request waited in line for as long as a login and an open may take. */
 static void
 on_deadline(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	struct channel_request *request = arg;
-	char endpoint[160];
-	struct err err;
 
-	if (request->session != NULL)
-		return; /* the session's own timer decides */
-	(void)err_set(&err,
-		      "bastion '%s' had no session free for %s: others to the same endpoint wait "
-		      "for its answer",
-		      name_of(request->pool),
-		      address_format(request->endpoint, endpoint, sizeof endpoint));
-	(void)err_mark(&err, ERR_TIMEOUT);
-	end_request(request, NULL, &err);
+	request->is_overdue = true;
+	if (request->session == NULL) /* else the session's own timer decides */
+		give_up_in_line(request);
 }
 
 struct channel_request *

@@ -373,6 +373,29 @@ def test_endpoint_that_never_answers_is_no_silence_of_the_bastion(
         idle.ping()
 
 
+def test_endpoint_that_never_answers_takes_no_session_more_than_configured(
+    launch, to_redis, through, make_sshd, black_hole
+):
+    """A session that waits for it and has tunnels stays, and counts: one remains for others."""
+    server = make_sshd()
+    daemon = launch(
+        to_redis("redis", bastion="hop"),
+        to_redis("hole", connect=f"127.0.0.1:{black_hole.port}", bastion="hop", TIMEOUThold=0),
+        bastions=(through(server, sessions=2, TIMEOUTopen=1),),
+        globals={"workers": 1},
+    )
+    with contextlib.ExitStack() as kept:
+        for turn in range(1, 4):
+            client = kept.enter_context(daemon.connect("redis"))
+            client.ping()
+            with daemon.connect("hole") as hopeless:
+                hopeless.expect_close()
+            daemon.wait_for_log(
+                "no session to spare for it" if turn > 1 else "TIMEOUTopen", count=max(turn - 1, 1)
+            )
+        assert logins_of(server) == 2
+
+
 # The bastion dies
 
 
