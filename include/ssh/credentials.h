@@ -50,8 +50,13 @@ size_t ssh_credentials_count(const struct ssh_credentials *credentials);
 const struct ssh_identity *ssh_credentials_get(const struct ssh_credentials *credentials,
 					       size_t index);
 
-/* Whether a key of the agent's (as it goes over the wire) may be used: with identitiesOnly, if its
- * public half is that of an identityFile, which is FILE.pub or the file itself. */
+/* The place, among all identityFiles, of the one that is this key's public half (as it goes over the
+ * wire): FILE.pub, or the file itself. SIZE_MAX: none is. */
+size_t ssh_credentials_find_public(const struct ssh_credentials *credentials,
+				   const unsigned char *blob, size_t length);
+
+/* Whether a key of the agent's (as it goes over the wire) may be used: with identitiesOnly, if one
+ * of identityFile is its public half. */
 bool ssh_credentials_allow(const struct ssh_credentials *credentials, const unsigned char *blob,
 			   size_t length);
 

@@ -46,7 +46,8 @@ struct ssh_login {
 
 	struct agent *agent;                     /* owned */
 	const struct agent_identity *identities; /* borrowed from the agent */
-	size_t identity_count;
+	size_t *agent_keys;                      /* owned; which of them to try, in this order */
+	size_t agent_key_count;
 	enum agent_answer agent_answer;
 	uint64_t asked_us;        /* when the agent was asked for a signature */
 	unsigned char *signature; /* owned; what the agent signed */
@@ -63,6 +64,9 @@ void login_go_to(struct ssh_login *login, enum login_way way);
 
 /* The next key, or the same one otherwise: what was kept for the attempt goes. */
 void login_forget_key(struct ssh_login *login);
+
+/* The one of the agent's keys that is being tried. */
+const struct agent_identity *login_agent_key(const struct ssh_login *login);
 
 /* For the message that nothing helped. */
 void login_note_tried(struct ssh_login *login, const char *what, const char *which);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,18 +327,24 @@ ssh_credentials_get(const struct ssh_credentials *credentials, size_t index)
 	return &credentials->identities[index];
 }
 
+size_t
+ssh_credentials_find_public(const struct ssh_credentials *credentials, const unsigned char *blob,
+			    size_t length)
+{
+	for (size_t i = 0; i < credentials->public_count; i++) {
+		const struct public_half *half = &credentials->public_halves[i];
+		if (half->length == length && memcmp(half->blob, blob, length) == 0)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
 bool
 ssh_credentials_allow(const struct ssh_credentials *credentials, const unsigned char *blob,
 		      size_t length)
 {
-	if (!credentials->bastion->options.is_identities_only)
-		return true;
-	for (size_t i = 0; i < credentials->public_count; i++) {
-		const struct public_half *half = &credentials->public_halves[i];
-		if (half->length == length && memcmp(half->blob, blob, length) == 0)
-			return true;
-	}
-	return false;
+	return !credentials->bastion->options.is_identities_only ||
+	       ssh_credentials_find_public(credentials, blob, length) != SIZE_MAX;
 }
 
 const char *

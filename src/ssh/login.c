@@ -50,7 +50,7 @@ begin_anew(struct ssh_login *login)
 	agent_free(login->agent); /* its turn comes again */
 	login->agent = NULL;
 	login->identities = NULL;
-	login->identity_count = 0;
+	login->agent_key_count = 0;
 	login_go_to(login, LOGIN_ASK_METHODS);
 }
 
@@ -60,7 +60,7 @@ go_on_by_memory(struct ssh_login *login, enum login_way from)
 {
 	size_t index = login->session->request.memory->index;
 
-	if (from == LOGIN_LIST_AGENT && login->way == LOGIN_AGENT && index < login->identity_count)
+	if (from == LOGIN_LIST_AGENT && login->way == LOGIN_AGENT && index < login->agent_key_count)
 		login->index = index;
 	else
 		begin_anew(login);
@@ -114,6 +114,7 @@ ssh_login_free(struct ssh_login *login)
 		return;
 	login_forget_key(login);
 	agent_free(login->agent);
+	free(login->agent_keys);
 	free(login);
 }
 
@@ -249,8 +250,7 @@ ssh_login_describe(const struct ssh_login *login, char *out, size_t size)
 			       identity->path);
 		break;
 	case LOGIN_AGENT:
-		(void)snprintf(how, sizeof how, "the agent's %s",
-			       login->identities[login->index].comment);
+		(void)snprintf(how, sizeof how, "the agent's %s", login_agent_key(login)->comment);
 		break;
 	case LOGIN_LIST_AGENT:
 	case LOGIN_PASSWORD:

@@ -9,13 +9,62 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The agent's keys, in its order. */
+/* The agent's keys: first those that identityFile names, in the order of the files, and then the
+ * others in the agent's, as ssh does. Servers allow few attempts, and an agent may have many keys. */
 
 enum {
 	AGENT_TIMEOUT_S = 25,
 	/* No machine takes that long to sign: a person was asked, or has touched a token. */
 	PERSON_US = 1500 * 1000,
 };
+
+const struct agent_identity *
+login_agent_key(const struct ssh_login *login)
+{
+	return &login->identities[login->agent_keys[login->index]];
+}
+
+/* Hardware-backed keys and certificates have signatures that libssh2 cannot pass on. */
+static bool
+is_usable(const struct ssh_login *login, const struct agent_identity *identity)
+{
+	struct host_key key = {.blob = identity->blob, .length = identity->length};
+
+	return host_key_type(key) != 0 &&
+	       ssh_credentials_allow(login->credentials, identity->blob, identity->length);
+}
+
+static size_t
+place_of(const struct ssh_login *login, size_t key)
+{
+	const struct agent_identity *identity = &login->identities[key];
+
+	return ssh_credentials_find_public(login->credentials, identity->blob, identity->length);
+}
+
+/* Behind those of the same place, so that their order stays. */
+static void
+insert_key(struct ssh_login *login, size_t key)
+{
+	size_t place = place_of(login, key);
+	size_t at = login->agent_key_count++;
+
+	for (; at > 0 && place_of(login, login->agent_keys[at - 1]) > place; at--)
+		login->agent_keys[at] = login->agent_keys[at - 1];
+	login->agent_keys[at] = key;
+}
+
+static void
+choose_keys(struct ssh_login *login, size_t count)
+{
+	free(login->agent_keys);
+	login->agent_key_count = 0;
+	login->agent_keys = calloc(count + 1, sizeof *login->agent_keys);
+	for (size_t i = 0; login->agent_keys != NULL && i < count; i++) {
+		if (is_usable(login, &login->identities[i]))
+			insert_key(login, i);
+	}
+}
 
 static void
 on_agent_list(void *arg, const struct agent_identity *identities, size_t count,
@@ -25,7 +74,7 @@ on_agent_list(void *arg, const struct agent_identity *identities, size_t count,
 
 	login->agent_answer = err == NULL ? AGENT_ANSWERED : AGENT_REFUSED;
 	login->identities = identities;
-	login->identity_count = err == NULL ? count : 0;
+	choose_keys(login, err == NULL ? count : 0);
 	if (err != NULL)
 		log_write(login->session->request.log, LOG_LEVEL_WARNING, "%s", err->text);
 	ssh_session_go_on_later(login->session);
@@ -103,8 +152,8 @@ sign_by_agent(LIBSSH2_SESSION *ssh ATTR_UNUSED, unsigned char **ret_signature, s
 	case AGENT_IDLE:
 		login->agent_answer = AGENT_ASKED;
 		login->asked_us = clock_now_us();
-		agent_start_sign(login->agent, login->index, data, length, agent_flags(login),
-				 AGENT_TIMEOUT_S, on_agent_signature, login);
+		agent_start_sign(login->agent, login->agent_keys[login->index], data, length,
+				 agent_flags(login), AGENT_TIMEOUT_S, on_agent_signature, login);
 		return LIBSSH2_ERROR_EAGAIN;
 	case AGENT_ASKED:
 		return LIBSSH2_ERROR_EAGAIN;
@@ -146,16 +195,6 @@ agent_blob(const struct ssh_login *login, const struct agent_identity *identity,
 	return blob.data;
 }
 
-/* Hardware-backed keys and certificates have signatures that libssh2 cannot pass on. */
-static bool
-is_usable(const struct ssh_login *login, const struct agent_identity *identity)
-{
-	struct host_key key = {.blob = identity->blob, .length = identity->length};
-
-	return host_key_type(key) != 0 &&
-	       ssh_credentials_allow(login->credentials, identity->blob, identity->length);
-}
-
 static bool
 is_rsa(const struct agent_identity *identity)
 {
@@ -170,14 +209,11 @@ login_try_agent(struct ssh_login *login, struct err *err)
 	enum stream_result result;
 	void *abstract = login;
 
-	while (login->index < login->identity_count &&
-	       !is_usable(login, &login->identities[login->index]))
-		login->index++;
-	if (login->index >= login->identity_count) {
+	if (login->index >= login->agent_key_count) {
 		login_go_to(login, LOGIN_PASSWORD);
 		return STREAM_AGAIN;
 	}
-	const struct agent_identity *identity = &login->identities[login->index];
+	const struct agent_identity *identity = login_agent_key(login);
 	if (login->blob == NULL) {
 		if (is_rsa(identity) && login->rsa != login_first_rsa(login))
 			login_note_tried(login, "the same", "with SHA-1");

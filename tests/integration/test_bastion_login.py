@@ -193,6 +193,22 @@ def test_agent_is_tried_after_the_files(tunnel, through, sshd, ssh_keys, make_ag
     expect_ping(tunnel(bastion))
 
 
+def test_agents_keys_that_are_named_come_first(
+    tunnel, through, make_sshd, make_agent, ssh_keys, tmp_path
+):
+    """The server gives up after six keys, and the agent has more before the right one."""
+    server = make_sshd(LogLevel="DEBUG1")
+    strangers = [generate(tmp_path / f"stranger-{n}", "-t", "ed25519") for n in range(7)]
+    server.authorize(ssh_keys["rsa"])
+    agent = make_agent(*strangers, ssh_keys["ecdsa"], ssh_keys["rsa"])
+    named = []
+    for kind in ("rsa", "ecdsa"):
+        named.append(tmp_path / f"{kind}.pub")
+        named[-1].write_text(ssh_keys[kind].public + "\n", encoding="ascii")
+    expect_ping(tunnel(through(server, identityFile=named, identityAgent=agent.path)))
+    assert server.log().count("method publickey") == 2  # may it sign, and the signature
+
+
 def test_agent_whose_user_confirms_is_asked_once(tunnel, through, make_sshd, ssh_keys, make_agent):
     """The question takes its time; more sessions would only ask it again."""
     server = make_sshd()
