@@ -38,7 +38,7 @@ struct ssh_login {
 	bool is_by_memory;           /* begins with what was accepted the last time */
 	bool needs_person;           /* somebody seems to have been asked */
 	size_t index;                /* of the key file or the agent's key being tried */
-	enum rsa_signature rsa;      /* how RSA keys sign now */
+	enum rsa_signature rsa;      /* how RSA keys sign for this server */
 	bool is_certificate_refused; /* of the key file being tried */
 	unsigned attempt;            /* counted up with each key and each way */
 	unsigned char *blob;         /* owned; the public key being tried, kept over retries */
@@ -72,9 +72,6 @@ const struct agent_identity *login_agent_key(const struct ssh_login *login);
 void login_note_tried(struct ssh_login *login, const char *what, const char *which);
 
 bool login_is_offered(const struct ssh_login *login, const char *method);
-
-/* How RSA keys sign at first with this server. */
-enum rsa_signature login_first_rsa(const struct ssh_login *login);
 
 /* Handles libssh2's answer to one attempt. True: it was refused, go on with the next. False:
  * `ret_result` is the step's result. */

@@ -19,7 +19,6 @@ struct ssh_login_memory {
 	bool is_set; /* the rest */
 	bool was_by_agent;
 	size_t index;                /* of the key file or the agent's key */
-	int rsa;                     /* enum rsa_signature */
 	bool is_certificate_refused; /* then the key alone is offered */
 };
 

@@ -11,11 +11,12 @@
 #include <string.h>
 
 /* OpenSSH takes an RSA key by the name of its SHA-2 signature, since 7.2; others want the plain
- * name, and SHA-1. libssh2 1.10 says whichever name the key's blob begins with. */
-enum rsa_signature
-login_first_rsa(const struct ssh_login *login)
+ * name, and SHA-1. libssh2 1.10 says whichever name the key's blob begins with. Only one of the
+ * two is offered: a second attempt for each refused key would count, and servers allow few. */
+static enum rsa_signature
+find_rsa_signature(const struct ssh_session *session)
 {
-	const char *banner = libssh2_session_banner_get(login->session->ssh);
+	const char *banner = libssh2_session_banner_get(session->ssh);
 	const char *openssh = banner != NULL ? strstr(banner, "OpenSSH_") : NULL;
 
 	return openssh != NULL && strtod(openssh + strlen("OpenSSH_"), NULL) >= 7.2
@@ -34,7 +35,6 @@ begin_by_memory(struct ssh_login *login)
 	login->is_by_memory = true;
 	login->way = memory->was_by_agent ? LOGIN_LIST_AGENT : LOGIN_FILES;
 	login->index = memory->index;
-	login->rsa = (enum rsa_signature)memory->rsa;
 	login->is_certificate_refused = memory->is_certificate_refused;
 }
 
@@ -44,7 +44,6 @@ begin_anew(struct ssh_login *login)
 {
 	login->session->request.memory->is_set = false;
 	login->is_by_memory = false;
-	login->rsa = login_first_rsa(login);
 	login->is_certificate_refused = false;
 	login->tried[0] = '\0';
 	agent_free(login->agent); /* its turn comes again */
@@ -76,7 +75,6 @@ remember(const struct ssh_login *login)
 		.is_set = is_by_key,
 		.was_by_agent = login->way == LOGIN_AGENT,
 		.index = login->index,
-		.rsa = (int)login->rsa,
 		.is_certificate_refused = login->is_certificate_refused,
 	};
 }
@@ -90,7 +88,7 @@ ssh_login_new(struct ssh_session *session)
 		return NULL;
 	login->session = session;
 	login->credentials = session->request.credentials;
-	login->rsa = login_first_rsa(login);
+	login->rsa = find_rsa_signature(session);
 	login->user = ssh_credentials_user(login->credentials);
 	begin_by_memory(login);
 	return login;

@@ -215,10 +215,11 @@ login_try_agent(struct ssh_login *login, struct err *err)
 	}
 	const struct agent_identity *identity = login_agent_key(login);
 	if (login->blob == NULL) {
-		if (is_rsa(identity) && login->rsa != login_first_rsa(login))
-			login_note_tried(login, "the same", "with SHA-1");
-		else
-			login_note_tried(login, "the agent's", identity->comment);
+		login_note_tried(login,
+				 is_rsa(identity) && login->rsa == RSA_SIGNATURE_SHA1
+					 ? "RSA with SHA-1 only, by the agent's"
+					 : "the agent's",
+				 identity->comment);
 		login->blob = agent_blob(login, identity, &login->blob_length);
 		if (login->blob == NULL) {
 			(void)err_set(err, "out of memory");
@@ -233,11 +234,6 @@ login_try_agent(struct ssh_login *login, struct err *err)
 	if (!login_is_refused(login, answer, &result, err))
 		return result;
 	login_forget_key(login);
-	if (is_rsa(identity) && login->rsa != RSA_SIGNATURE_SHA1) {
-		login->rsa = RSA_SIGNATURE_SHA1; /* as with a file */
-		return STREAM_AGAIN;
-	}
-	login->rsa = login_first_rsa(login);
 	login->index++;
 	return STREAM_AGAIN;
 }

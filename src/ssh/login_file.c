@@ -27,8 +27,8 @@ note_tried(struct ssh_login *login, const struct ssh_identity *identity, bool is
 {
 	if (is_certificate)
 		login_note_tried(login, "the certificate of", identity->path);
-	else if (private_key_is_rsa(identity->key) && login->rsa != login_first_rsa(login))
-		login_note_tried(login, "the same", "with SHA-1");
+	else if (private_key_is_rsa(identity->key) && login->rsa == RSA_SIGNATURE_SHA1)
+		login_note_tried(login, "RSA with SHA-1 only, by", identity->path);
 	else
 		login_note_tried(login, private_key_algorithm(identity->key), identity->path);
 }
@@ -63,12 +63,6 @@ login_try_file(struct ssh_login *login, struct err *err)
 		return STREAM_AGAIN;
 	}
 	login->is_certificate_refused = false;
-	/* A server that is no OpenSSH may call itself one and still want the old signature. */
-	if (private_key_is_rsa(identity->key) && login->rsa != RSA_SIGNATURE_SHA1) {
-		login->rsa = RSA_SIGNATURE_SHA1;
-		return STREAM_AGAIN;
-	}
-	login->rsa = login_first_rsa(login);
 	login->index++;
 	return STREAM_AGAIN;
 }

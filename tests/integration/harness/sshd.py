@@ -44,6 +44,18 @@ def _knows_penalties(program: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def make_old_program(path: Path) -> str:
+    """A copy of the server's program that calls itself OpenSSH 7.1; the path itself."""
+    content = Path(find_sshd()).read_bytes()
+    version = re.search(rb"OpenSSH_(\d+\.\d+)p\d", content)
+    if version is None:
+        pytest.skip("another program of this OpenSSH tells the version")
+    old = b"7.1".ljust(len(version[1]), b"0")
+    path.write_bytes(content.replace(b"OpenSSH_" + version[1], b"OpenSSH_" + old))
+    path.chmod(0o755)
+    return str(path)
+
+
 def _stat_fields(pid: int) -> list[str]:
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
@@ -107,14 +119,16 @@ class Sshd:
         accounts: dict[str, str] | None = None,
         host: str = "127.0.0.1",
         prefix: tuple[str, ...] = (),
+        program: str | None = None,
         **options: str,
     ):
         """`accounts` are users, with their passwords, that only this sshd knows; needs root.
-        `prefix` goes before the command."""
+        `prefix` goes before the command, and `program` is run instead of the system's sshd."""
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.keys = keys
         self.host = host
+        self.program = program or find_sshd()
         self.port = free_port()
         self.host_key_types = host_keys
         self.host_keys: dict[str, KeyPair] = {}
@@ -192,9 +206,8 @@ class Sshd:
             _SEPARATION_DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
         for _ in range(5):
             self._write_config()
-            program = find_sshd()
-            command = [program, "-D", "-f", str(self.config_file), "-E", str(self.log_file)]
-            if _knows_penalties(program):  # here all come from one address
+            command = [self.program, "-D", "-f", str(self.config_file), "-E", str(self.log_file)]
+            if _knows_penalties(self.program):  # here all come from one address
                 command += ["-o", "PerSourcePenalties=no"]
             self._process = subprocess.Popen(
                 [*self.prefix, *command],
