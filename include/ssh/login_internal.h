@@ -28,7 +28,7 @@ enum agent_answer {
 	AGENT_REFUSED,
 };
 
-enum { TRIED_SIZE = 320, METHODS_SIZE = 128 };
+enum { TRIED_SIZE = 320, TRIED_KEY_SIZE = 160, METHODS_SIZE = 128 };
 
 struct ssh_login {
 	struct ssh_session *session;               /* borrowed */
@@ -40,8 +40,11 @@ struct ssh_login {
 	size_t index;                /* of the key file or the agent's key being tried */
 	enum rsa_signature rsa;      /* how RSA keys sign for this server */
 	bool is_certificate_refused; /* of the key file being tried */
-	unsigned attempt;            /* counted up with each key and each way */
-	unsigned char *blob;         /* owned; the public key being tried, kept over retries */
+	bool has_signed;             /* with the key being tried, so the server knows it */
+	enum login_way resumed_way;  /* where to go on with keys after the question for methods */
+	size_t resumed_index;
+	unsigned attempt;    /* counted up with each key and each way */
+	unsigned char *blob; /* owned; the public key being tried, kept over retries */
 	size_t blob_length;
 
 	struct agent *agent;                     /* owned */
@@ -53,8 +56,10 @@ struct ssh_login {
 	unsigned char *signature; /* owned; what the agent signed */
 	size_t signature_length;
 
-	char methods[METHODS_SIZE]; /* that the server offers */
-	char tried[TRIED_SIZE];     /* for the message that nothing helped */
+	char methods[METHODS_SIZE];    /* that the server offers */
+	char tried[TRIED_SIZE];        /* for the message that nothing helped */
+	char trying[TRIED_KEY_SIZE];   /* the last of these */
+	char accepted[TRIED_KEY_SIZE]; /* a key that was not enough; empty: none */
 };
 
 /* login.c */
@@ -77,6 +82,10 @@ bool login_is_offered(const struct ssh_login *login, const char *method);
  * `ret_result` is the step's result. */
 bool login_is_refused(struct ssh_login *login, int answer, enum stream_result *ret_result,
 		      struct err *err);
+
+/* After a refusal: whether it came after the signature, which a server asks for only with a key that
+ * it takes. Then it wants more than the key (AuthenticationMethods), and is asked what. */
+bool login_is_partial(struct ssh_login *login);
 
 /* The ways. Each takes one step: STREAM_OK logged in, STREAM_AGAIN waits or goes on with the next
  * attempt, else `err` says why not. */

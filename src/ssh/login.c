@@ -45,6 +45,8 @@ begin_anew(struct ssh_login *login)
 	login->session->request.memory->is_set = false;
 	login->is_by_memory = false;
 	login->is_certificate_refused = false;
+	login->resumed_way = LOGIN_FILES;
+	login->resumed_index = 0;
 	login->tried[0] = '\0';
 	agent_free(login->agent); /* its turn comes again */
 	login->agent = NULL;
@@ -89,6 +91,7 @@ ssh_login_new(struct ssh_session *session)
 	login->session = session;
 	login->credentials = session->request.credentials;
 	login->rsa = find_rsa_signature(session);
+	login->resumed_way = LOGIN_FILES;
 	login->user = ssh_credentials_user(login->credentials);
 	begin_by_memory(login);
 	return login;
@@ -102,6 +105,7 @@ login_forget_key(struct ssh_login *login)
 	free(login->signature);
 	login->signature = NULL;
 	login->agent_answer = AGENT_IDLE;
+	login->has_signed = false;
 	login->attempt++;
 }
 
@@ -121,8 +125,9 @@ login_note_tried(struct ssh_login *login, const char *what, const char *which)
 {
 	size_t length = strlen(login->tried);
 
-	(void)snprintf(login->tried + length, sizeof login->tried - length, "%s%s %s",
-		       length > 0 ? ", " : "", what, which);
+	(void)snprintf(login->trying, sizeof login->trying, "%s %s", what, which);
+	(void)snprintf(login->tried + length, sizeof login->tried - length, "%s%s",
+		       length > 0 ? ", " : "", login->trying);
 }
 
 void
@@ -156,8 +161,25 @@ ask_methods(struct ssh_login *login, struct err *err)
 		return STREAM_FAILED;
 	}
 	(void)text_escape(login->methods, sizeof login->methods, methods);
-	login_go_to(login, login_is_offered(login, "publickey") ? LOGIN_FILES : LOGIN_PASSWORD);
+	if (login_is_offered(login, "publickey")) {
+		login_go_to(login, login->resumed_way);
+		login->index = login->resumed_index;
+	} else {
+		login_go_to(login, LOGIN_PASSWORD);
+	}
 	return STREAM_AGAIN;
+}
+
+bool
+login_is_partial(struct ssh_login *login)
+{
+	if (!login->has_signed)
+		return false;
+	memcpy(login->accepted, login->trying, sizeof login->accepted);
+	login->resumed_way = login->way;
+	login->resumed_index = login->index + 1;
+	login_go_to(login, LOGIN_ASK_METHODS);
+	return true;
 }
 
 bool
@@ -193,6 +215,14 @@ login_is_refused(struct ssh_login *login, int answer, enum stream_result *ret_re
 static enum stream_result
 give_up(const struct ssh_login *login, struct err *err)
 {
+	if (login->accepted[0] != '\0') {
+		(void)err_set(err,
+			      "the login as '%s' was refused: the server took %s, and wants more "
+			      "than that (AuthenticationMethods): it offers %s; write "
+			      "passwordFile, or have it ask this user for a key only",
+			      login->user, login->accepted, login->methods);
+		return STREAM_FAILED;
+	}
 	(void)err_set(err,
 		      "the login as '%s' was refused; the server offers %s; tried: %s; is the user "
 		      "right, and the key in its authorized_keys?",

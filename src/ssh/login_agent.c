@@ -161,6 +161,7 @@ sign_by_agent(LIBSSH2_SESSION *ssh ATTR_UNUSED, unsigned char **ret_signature, s
 		*ret_signature = login->signature;
 		*ret_length = login->signature_length;
 		login->signature = NULL;
+		login->has_signed = true;
 		return 0;
 	case AGENT_REFUSED:
 		return -1;
@@ -233,6 +234,8 @@ login_try_agent(struct ssh_login *login, struct err *err)
 		answer = LIBSSH2_ERROR_AUTHENTICATION_FAILED;
 	if (!login_is_refused(login, answer, &result, err))
 		return result;
+	if (login_is_partial(login))
+		return STREAM_AGAIN;
 	login_forget_key(login);
 	login->index++;
 	return STREAM_AGAIN;

@@ -15,7 +15,8 @@ sign_by_file(LIBSSH2_SESSION *ssh ATTR_UNUSED, unsigned char **ret_signature, si
 
 	*ret_signature = private_key_sign(identity->key, login->rsa, data, length, ret_length,
 					  &err);
-	if (*ret_signature != NULL)
+	login->has_signed = *ret_signature != NULL;
+	if (login->has_signed)
 		return 0;
 	log_write(login->session->request.log, LOG_LEVEL_ERROR, "key '%s': %s", identity->path,
 		  err.text);
@@ -57,6 +58,8 @@ login_try_file(struct ssh_login *login, struct err *err)
 						login->blob_length, sign_by_file, &abstract);
 	if (!login_is_refused(login, answer, &result, err))
 		return result;
+	if (login_is_partial(login))
+		return STREAM_AGAIN;
 	login_forget_key(login);
 	if (is_certificate) {
 		login->is_certificate_refused = true; /* the key alone may do */

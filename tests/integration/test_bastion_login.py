@@ -525,6 +525,49 @@ def test_key_is_tried_before_the_password(tunnel, through, make_sshd, ssh_keys, 
     sshd.wait_for_log("accepted password for visitor")
 
 
+def wanting_both(key: KeyPair) -> dict:
+    """Options of a server that wants this key and the password."""
+    return {
+        **PASSWORD_SERVER,
+        "PubkeyAuthentication": "yes",
+        "AuthenticationMethods": "publickey,password",
+        # The user may not read where other tests have their authorised keys.
+        "AuthorizedKeysCommand": f"/bin/echo {key.public}",
+        "AuthorizedKeysCommandUser": "root",
+    }
+
+
+@pytest.mark.parametrize("by_agent", [False, True])
+def test_key_and_password_together_log_in(
+    tunnel, through, make_sshd, make_agent, ssh_keys, password_file, by_agent
+):
+    sshd = make_sshd(**wanting_both(ssh_keys["ed25519"]))
+    key = offering(ssh_keys["ed25519"], make_agent if by_agent else None)
+    path = password_file("open sesame")
+    daemon = tunnel(through(sshd, user="visitor", passwordFile=path, **key))
+    expect_ping(daemon)
+    sshd.wait_for_log("accepted password for visitor")
+    sshd.kill_sessions()
+    daemon.wait_for_log("session is lost")
+    expect_ping(daemon)
+
+
+def test_two_keys_that_are_both_asked_for_log_in(tunnel, through, make_sshd, ssh_keys):
+    sshd = make_sshd(AuthenticationMethods="publickey,publickey")
+    files = [ssh_keys[kind].path for kind in ("stranger", "ecdsa", "rsa")]
+    expect_ping(tunnel(through(sshd, identityFile=files)))
+
+
+def test_key_that_is_not_enough_is_not_doubted(tunnel, through, make_sshd, ssh_keys):
+    sshd = make_sshd(**wanting_both(ssh_keys["ed25519"]))
+    path = ssh_keys["ed25519"].path
+    daemon = tunnel(through(sshd, user="visitor", identityFile=path))
+    line = expect_refusal(
+        daemon, f"took ssh-ed25519 {path}", "AuthenticationMethods", "offers password", "passwordFile"
+    )
+    assert "authorized_keys" not in line, line
+
+
 def test_server_that_asks_questions_gets_one_session_only(
     tunnel, through, make_sshd, password_file
 ):
