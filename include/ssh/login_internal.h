@@ -60,6 +60,8 @@ struct ssh_login {
 	char tried[TRIED_SIZE];        /* for the message that nothing helped */
 	char trying[TRIED_KEY_SIZE];   /* the last of these */
 	char accepted[TRIED_KEY_SIZE]; /* a key that was not enough; empty: none */
+	char passed_over
+		[TRIED_KEY_SIZE]; /* keys of the agent that libssh2 cannot use; empty: none */
 };
 
 /* login.c */

@@ -223,13 +223,17 @@ give_up(const struct ssh_login *login, struct err *err)
 			      login->user, login->accepted, login->methods);
 		return STREAM_FAILED;
 	}
+	const char *tried = login->tried[0] != '\0'
+				    ? login->tried
+				    : "nothing, as there was no key, agent or password";
 	(void)err_set(err,
-		      "the login as '%s' was refused; the server offers %s; tried: %s; is the user "
-		      "right, and the key in its authorized_keys?",
-		      login->user, login->methods,
-		      login->tried[0] != '\0' ? login->tried
-					      : "nothing, as there was no key, "
-						"agent or password");
+		      "the login as '%s' was refused; the server offers %s; tried: %s%s%s; is the "
+		      "user right, and the key in its authorized_keys?",
+		      login->user, login->methods, tried,
+		      login->passed_over[0] != '\0' ? "; passed over, as keys in hardware and "
+						      "certificates of an agent cannot be used: "
+						    : "",
+		      login->passed_over);
 	return STREAM_FAILED;
 }
 

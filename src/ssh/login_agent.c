@@ -6,6 +6,7 @@
 #include "ssh/host_key.h"
 #include "ssh/wire.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,12 +27,22 @@ login_agent_key(const struct ssh_login *login)
 
 /* Hardware-backed keys and certificates have signatures that libssh2 cannot pass on. */
 static bool
-is_usable(const struct ssh_login *login, const struct agent_identity *identity)
+is_usable(const struct agent_identity *identity)
+{
+	return host_key_type(
+		       (struct host_key){.blob = identity->blob, .length = identity->length}) != 0;
+}
+
+static void
+pass_over(struct ssh_login *login, const struct agent_identity *identity)
 {
 	struct host_key key = {.blob = identity->blob, .length = identity->length};
+	size_t length = strlen(login->passed_over);
+	char algorithm[HOST_KEY_ALGORITHM_SIZE];
 
-	return host_key_type(key) != 0 &&
-	       ssh_credentials_allow(login->credentials, identity->blob, identity->length);
+	(void)snprintf(login->passed_over + length, sizeof login->passed_over - length, "%s%s %s",
+		       length > 0 ? ", " : "", host_key_algorithm(key, algorithm, sizeof algorithm),
+		       identity->comment);
 }
 
 static size_t
@@ -60,10 +71,27 @@ choose_keys(struct ssh_login *login, size_t count)
 	free(login->agent_keys);
 	login->agent_key_count = 0;
 	login->agent_keys = calloc(count + 1, sizeof *login->agent_keys);
+	login->passed_over[0] = '\0';
 	for (size_t i = 0; login->agent_keys != NULL && i < count; i++) {
-		if (is_usable(login, &login->identities[i]))
+		const struct agent_identity *identity = &login->identities[i];
+		if (!ssh_credentials_allow(login->credentials, identity->blob, identity->length))
+			continue;
+		if (is_usable(identity))
 			insert_key(login, i);
+		else
+			pass_over(login, identity);
 	}
+}
+
+/* Once, and not at each login that begins with what was accepted the last time. */
+static void
+tell_passed_over(const struct ssh_login *login)
+{
+	if (login->passed_over[0] != '\0' && !login->is_by_memory)
+		log_write(login->session->request.log, LOG_LEVEL_INFO,
+			  "bastion '%s': keys in hardware and certificates of an agent cannot be "
+			  "used: %s",
+			  login->session->request.bastion->name, login->passed_over);
 }
 
 static void
@@ -77,6 +105,8 @@ on_agent_list(void *arg, const struct agent_identity *identities, size_t count,
 	choose_keys(login, err == NULL ? count : 0);
 	if (err != NULL)
 		log_write(login->session->request.log, LOG_LEVEL_WARNING, "%s", err->text);
+	else
+		tell_passed_over(login);
 	ssh_session_go_on_later(login->session);
 }
 

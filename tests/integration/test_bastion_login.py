@@ -246,6 +246,18 @@ def test_agents_keys_that_are_named_come_first(
     assert server.log().count("method publickey") == 2  # may it sign, and the signature
 
 
+def test_agents_keys_that_cannot_be_used_are_named(
+    tunnel, through, make_sshd, make_agent, certify
+):
+    """ssh-add puts a key's certificate into the agent as well, and it alone would be let in."""
+    server = make_sshd(TrustedUserCAKeys=certify.authority)
+    server.authorize()
+    agent = make_agent(certify("ed25519"))
+    daemon = tunnel(through(server, identityFile=None, identityAgent=agent.path))
+    expect_refusal(daemon, "passed over", "ssh-ed25519-cert-v01@openssh.com")
+    daemon.wait_for_log(r"LOG6[^\n]*cannot be used: ssh-ed25519-cert-v01@openssh.com")
+
+
 def test_agent_whose_user_confirms_is_asked_once(tunnel, through, make_sshd, ssh_keys, make_agent):
     """The question takes its time; more sessions would only ask it again."""
     server = make_sshd()
