@@ -200,6 +200,13 @@ add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 	if (is_default &&
 	    (failure == PRIVATE_KEY_MISSING || failure == PRIVATE_KEY_NEEDS_PASSPHRASE))
 		return;
+	if (failure == PRIVATE_KEY_MISSING && credentials->bastion->origin == BASTION_ALIAS) {
+		report_add(report, REPORT_NOTE, file->at,
+			   "key '%s' is not there; as by ssh, whose configuration names it, it is "
+			   "passed over",
+			   file->text);
+		return;
+	}
 	if (failure == PRIVATE_KEY_NEEDS_PASSPHRASE && has_agent) {
 		report_add(
 			report, REPORT_NOTE, file->at,
@@ -240,11 +247,15 @@ check_known_hosts(const struct bastion *bastion, struct report *report)
 	}
 }
 
+/* Whether a file was written that must be there; of an ssh alias, one that is. */
 static bool
-names_a_key(const struct bastion_options *options)
+names_a_key(const struct bastion *bastion)
 {
-	for (size_t i = 0; i < options->identity_file.count; i++) {
-		if (options->identity_file.items[i].at.file != NULL)
+	const struct text_list *files = &bastion->options.identity_file;
+
+	for (size_t i = 0; i < files->count; i++) {
+		if (files->items[i].at.file != NULL &&
+		    (bastion->origin != BASTION_ALIAS || access(files->items[i].text, F_OK) == 0))
 			return true;
 	}
 	return false;
@@ -268,7 +279,7 @@ ssh_credentials_load(const struct bastion *bastion, const struct ssh_credentials
 	free_secret(passphrase);
 	check_known_hosts(bastion, report);
 	/* A file that was written and cannot be used has had its own line. */
-	if (credentials->count == 0 && credentials->password == NULL && !names_a_key(options) &&
+	if (credentials->count == 0 && credentials->password == NULL && !names_a_key(bastion) &&
 	    ssh_credentials_agent(credentials) == NULL)
 		report_add(report, REPORT_WARNING, bastion->at,
 			   "bastion '%.80s' has nothing to log in with: no key file, no agent "

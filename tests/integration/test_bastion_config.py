@@ -144,6 +144,25 @@ def test_alias_of_a_real_configuration_works(inline, sshd, real_ssh, ssh_keys, h
     expect_ping(inline("cache-hop", env=env))
 
 
+def test_alias_may_name_a_key_that_is_not_there(inline, sshd, real_ssh, ssh_keys, home):
+    """ssh passes over it: people list the keys of all their machines."""
+    env = real_ssh(
+        f"Host cache-hop\n  HostName {sshd.host}\n  Port {sshd.port}\n  User {login_user()}\n"
+        f"  IdentityFile {home}/.ssh/nowhere\n  IdentityFile {ssh_keys['ecdsa'].path}\n"
+        f"  UserKnownHostsFile {home}/.ssh/known_hosts\n"
+    )
+    daemon = inline("cache-hop", env=env)
+    daemon.wait_for_log("key '[^']*/nowhere' is not there[^\n]*passed over")
+    expect_ping(daemon)
+
+
+def test_alias_whose_only_key_is_not_there_is_warned_about(tmp_path, real_ssh, home):
+    env = real_ssh(f"Host cache-hop\n  HostName 127.0.0.1\n  IdentityFile {home}/.ssh/nowhere\n")
+    status, said = check(tmp_path, home, "bastion = cache-hop", env=env)
+    assert status == 0, said
+    assert "nowhere" in said and "has nothing to log in with" in said
+
+
 def test_jump_of_a_real_configuration_works(inline, make_sshd, real_ssh, ssh_keys, home):
     first, second = make_sshd(), make_sshd()
     known = home / ".ssh" / "known_hosts"
