@@ -69,8 +69,9 @@ unsigned known_hosts_types(const struct known_hosts *hosts, const char *host, un
 bool known_hosts_name(const char *host, unsigned port, char *out, size_t size) ATTR_MUST_CHECK;
 
 /* Appends a line for the host to `path`, made if need be (mode 0600, its folder 0700): under a
- * lock, as one write, and with a line end before it where the file has none at its end. May wait
- * for the disk and for the lock. */
+ * lock, as one write, and with a line end before it where the file has none at its end. Under the
+ * lock the file is read once more: a line that is there by then is not repeated, and with another
+ * key of the host this fails. May wait for the disk, and a quarter of a second for the lock. */
 bool known_hosts_append(const char *path, const char *host, unsigned port, struct host_key key,
 			struct err *err) ATTR_MUST_CHECK;
 

@@ -8,9 +8,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PORT_MAX = 65535, REPLACED_TIMES_MAX = 10 };
+enum {
+	PORT_MAX = 65535,
+	REPLACED_TIMES_MAX = 10,
+	/* Who else has the lock is about to write a line; a worker can wait for that, not longer. */
+	LOCK_TRIES = 50,
+	LOCK_PAUSE_NS = 5 * 1000 * 1000,
+};
 
 /* Whether the name stands for itself in a line: no separator, pattern, marker or comment. */
 static bool
@@ -76,11 +83,17 @@ open_or_make(const char *path)
 static bool
 lock(int fd)
 {
-	while (flock(fd, LOCK_EX) != 0) {
-		if (errno != EINTR)
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		if (errno != EINTR && errno != EWOULDBLOCK)
 			return false;
+		(void)nanosleep(&pause, NULL);
 	}
-	return true;
+	errno = EWOULDBLOCK;
+	return false;
 }
 
 /* Whether `path` still leads to this file. */
@@ -106,7 +119,9 @@ open_locked(const char *path, struct err *err)
 			return -1;
 		}
 		if (!lock(fd)) {
-			(void)err_set_errno(err, errno, "cannot lock '%s'", path);
+			(void)(errno == EWOULDBLOCK
+				       ? err_set(err, "another process keeps '%s' locked", path)
+				       : err_set_errno(err, errno, "cannot lock '%s'", path));
 			(void)close(fd);
 			return -1;
 		}
@@ -146,18 +161,37 @@ write_line(int fd, const char *path, const char *line, struct err *err)
 	return true;
 }
 
+/* What the locked file says of the key: somebody may have added a line since the caller looked. */
+static bool
+check_again(const char *path, const char *host, unsigned port, struct host_key key,
+	    bool *ret_is_there, struct err *err)
+{
+	struct known_hosts *hosts = known_hosts_new();
+	struct host_key_finding finding = {.verdict = HOST_KEY_UNKNOWN};
+
+	if (known_hosts_read(hosts, path, NULL, err))
+		finding = known_hosts_check(hosts, host, port, key);
+	known_hosts_free(hosts);
+	*ret_is_there = finding.verdict == HOST_KEY_KNOWN;
+	if (*ret_is_there || finding.verdict == HOST_KEY_UNKNOWN)
+		return true;
+	return err_set(err, "another key of '%s' has just been added (%s)", host, finding.place);
+}
+
 bool
 known_hosts_append(const char *path, const char *host, unsigned port, struct host_key key,
 		   struct err *err)
 {
 	bool is_done = false;
+	bool is_there = false;
 	char *line = format_line(host, port, key, err);
 
 	if (line == NULL)
 		return false;
 	int fd = open_locked(path, err);
 	if (fd >= 0) {
-		is_done = write_line(fd, path, line, err);
+		is_done = check_again(path, host, port, key, &is_there, err) &&
+			  (is_there || write_line(fd, path, line, err));
 		/* Some file systems tell only now that the disk is full. */
 		if (close(fd) != 0 && is_done)
 			is_done = err_set_errno(err, errno, "cannot write to '%s'", path);

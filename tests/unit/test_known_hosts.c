@@ -4,12 +4,14 @@
 #include "ssh/base64.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -741,6 +743,47 @@ processes_that_append_at_once_lose_nothing(void **state)
 	known_hosts_free(hosts);
 }
 
+/* As when two daemons meet the same new host. */
+static void
+line_that_somebody_else_has_added_is_not_repeated(void **state)
+{
+	const struct folder *folder = *state;
+
+	append(folder, HOST, 22, ED25519);
+	append(folder, HOST, 22, ED25519);
+	expect_file(folder->file, HOST " " ED25519 "\n");
+}
+
+static void
+key_is_not_added_beside_another_one(void **state)
+{
+	static const char *const others[] = {ED25519_OTHER, RSA};
+	const struct folder *folder = *state;
+	char content[1024];
+
+	append(folder, "elsewhere", 22, RSA);
+	for (size_t i = 0; i < ARRAY_LENGTH(others); i++) {
+		(void)snprintf(content, sizeof content, "%s %s\n", HOST, others[i]);
+		write_file(folder->file, content);
+		expect_append_to_fail(folder->file, HOST, 22, "has just been added");
+		expect_file(folder->file, content);
+	}
+}
+
+static void
+lock_that_is_kept_is_not_waited_for_for_ever(void **state)
+{
+	const struct folder *folder = *state;
+
+	append(folder, "elsewhere", 22, RSA);
+	int fd = open(folder->file, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	expect_append_to_fail(folder->file, HOST, 22, "locked");
+	assert_int_equal(close(fd), 0);
+	append(folder, HOST, 22, ED25519);
+}
+
 static void
 names_that_mean_more_are_not_appended(void **state)
 {
@@ -843,6 +886,9 @@ main(void)
 		FILE_TEST(what_was_appended_is_known),
 		FILE_TEST(appending_begins_a_line_of_its_own),
 		FILE_TEST(processes_that_append_at_once_lose_nothing),
+		FILE_TEST(line_that_somebody_else_has_added_is_not_repeated),
+		FILE_TEST(key_is_not_added_beside_another_one),
+		FILE_TEST(lock_that_is_kept_is_not_waited_for_for_ever),
 		FILE_TEST(names_that_mean_more_are_not_appended),
 		FILE_TEST(files_that_cannot_be_written_say_so),
 		FILE_TEST(files_that_cannot_be_read_say_so),
