@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Types of channels. */
+static const char tcp_type[] = "direct-tcpip";
+static const char unix_type[] = "direct-streamlocal@openssh.com";
+
 void
 ssh_open_clear(struct ssh_session *session)
 {
@@ -22,16 +26,32 @@ ssh_open_clear(struct ssh_session *session)
 	session->open.is_pending = false;
 }
 
+/* Whether that is what libssh2 says of a server that did not open a channel. */
+static bool
+is_refusal(const char *text)
+{
+	return strstr(text, "prohibited") != NULL || strstr(text, "connect failed") != NULL;
+}
+
 /* Why the bastion did not open a channel. It gives a reason's name only, and libssh2 drops the
  * server's own words. */
 static void
 explain_failed_open(struct ssh_session *session, struct err *err)
 {
 	const char *bastion = session->request.bastion->name;
+	bool is_unix = strcmp(session->open.type, unix_type) == 0;
 	char *text = NULL;
 
 	(void)libssh2_session_last_error(session->ssh, &text, NULL, 0);
-	if (text != NULL && strstr(text, "prohibited") != NULL) {
+	if (is_unix && text != NULL && is_refusal(text)) {
+		/* sshd gives one reason for all of these. */
+		(void)err_set(err,
+			      "bastion '%s' cannot reach the unix socket '%s': it is not there, "
+			      "nothing listens, the user may not, or its sshd_config has "
+			      "AllowStreamLocalForwarding no",
+			      bastion, session->open.endpoint);
+		(void)err_mark(err, ERR_UNREACHABLE);
+	} else if (text != NULL && strstr(text, "prohibited") != NULL) {
 		(void)err_set(err,
 			      "bastion '%s' does not allow forwarding to %s; its sshd_config has "
 			      "AllowTcpForwarding no, or PermitOpen without it",
@@ -151,8 +171,7 @@ ssh_session_open(struct ssh_session *session, const struct address *endpoint,
 	buffer_init(&message);
 	open->on_open = on_open;
 	open->arg = arg;
-	open->type = strdup(address_is_unix(endpoint) ? "direct-streamlocal@openssh.com"
-						      : "direct-tcpip");
+	open->type = strdup(address_is_unix(endpoint) ? unix_type : tcp_type);
 	(void)address_format(endpoint, open->endpoint, sizeof open->endpoint);
 	if (open->type == NULL || !make_open_message(endpoint, &message)) {
 		(void)err_set(&session->open_err, "out of memory");

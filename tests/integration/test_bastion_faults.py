@@ -821,7 +821,19 @@ def test_unix_socket_that_is_not_there_is_explained(launch, through, sshd, tmp_p
         Service("redis", connect=str(tmp_path / "nowhere"), plain="yes", bastion="hop"),
         bastions=(through(sshd),),
     )
-    expect_refusal(daemon, "cannot reach", str(tmp_path / "nowhere"))
+    line = expect_refusal(daemon, "cannot reach", str(tmp_path / "nowhere"), "it is not there")
+    assert "security group" not in line, line
+
+
+def test_unix_socket_that_is_forbidden_is_explained(
+    launch, through, make_sshd, redis_plain
+):
+    server = make_sshd(AllowStreamLocalForwarding="no")
+    daemon = launch(
+        Service("redis", connect=redis_plain.unix_path, plain="yes", bastion="hop"),
+        bastions=(through(server),),
+    )
+    expect_refusal(daemon, redis_plain.unix_path, "AllowStreamLocalForwarding no")
 
 
 def test_slow_reader_does_not_hold_up_its_neighbours(tunnel, through, sshd, redis_tls):
