@@ -131,17 +131,22 @@ ssh_open_step(struct ssh_session *session)
 	return 0;
 }
 
-/* A port by number or name (services(5)); the configuration has checked that it is one. */
+/* A port by number or name (services(5)); the configuration has checked that it is one. Not by
+ * getservbyname(), whose answer threads share, and a reload asks it too. */
 static uint32_t
 port_number(const char *port)
 {
+	const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
 	long number = 0;
-	const struct servent *service;
 
 	if (text_to_long(port, 1, UINT16_MAX, &number))
 		return (uint32_t)number;
-	service = getservbyname(port, "tcp");
-	return service != NULL ? ntohs((uint16_t)service->s_port) : 0;
+	if (getaddrinfo(NULL, port, &hints, &found) != 0)
+		return 0;
+	number = ntohs(((const struct sockaddr_in *)(const void *)found->ai_addr)->sin_port);
+	freeaddrinfo(found);
+	return (uint32_t)number;
 }
 
 /* What goes into the request for a channel: RFC 4254, 7.2, for TCP, and OpenSSH's PROTOCOL

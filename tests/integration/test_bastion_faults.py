@@ -836,6 +836,16 @@ def test_unix_socket_that_is_forbidden_is_explained(
     expect_refusal(daemon, redis_plain.unix_path, "AllowStreamLocalForwarding no")
 
 
+def test_port_of_an_endpoint_may_be_a_name(launch, through, make_sshd):
+    server = make_sshd(LogLevel="DEBUG1")
+    daemon = launch(
+        Service("web", connect="127.0.0.1:tcpmux", plain="yes", bastion="hop"),
+        bastions=(through(server),),
+    )
+    expect_refusal(daemon, "cannot reach", "127.0.0.1:tcpmux")
+    server.wait_for_log(r"target 127\.0\.0\.1 port 1\b")
+
+
 def test_slow_reader_does_not_hold_up_its_neighbours(tunnel, through, sshd, redis_tls):
     with redis_tls.direct() as direct:
         direct.set("bastion:neighbour", random_bytes(32 << 20))
