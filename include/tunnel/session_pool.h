@@ -53,7 +53,8 @@ struct channel_request *session_pool_open(struct session_pool *pool, const struc
 /* The callback will not come. NULL is fine. */
 void session_pool_cancel(struct channel_request *request);
 
-/* Logs in now, rather than when the first channel is asked for. */
+/* Logs in now, rather than when the first channel is asked for; and again, after a pause, whenever
+ * no session is left. */
 void session_pool_warm_up(struct session_pool *pool);
 
 /* Asks its sessions for a sign of life now, and forgets the pause that a failure began. */

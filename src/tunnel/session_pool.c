@@ -18,6 +18,8 @@
 enum {
 	/* A client waits out a pause of up to this; else it is told at once. */
 	PATIENCE_MS = 2000,
+	/* A session that lived for so long was no failure. */
+	GOOD_LIFE_US = 60 * 1000 * 1000,
 };
 
 struct channel_request {
@@ -39,8 +41,10 @@ struct session_pool {
 	struct list waiting;
 	struct ssh_login_memory memory;
 	bool needs_person; /* for a login */
-	bool is_wanted;    /* a session is, even while nobody waits */
+	bool is_eager;     /* one session is there even while nobody waits */
 	struct backoff backoff;
+	struct backoff revival;  /* of an eager session that was lost; clients do not wait for it */
+	uint64_t ready_since_us; /* when a login succeeded last */
 	struct err last_err;
 	struct event turn; /* gives requests to sessions, and cleans up */
 	struct event surplus;
@@ -130,7 +134,7 @@ on_ready(void *arg, bool needs_person)
 	struct session_pool *pool = arg;
 
 	backoff_reset(&pool->backoff);
-	pool->is_wanted = false;
+	pool->ready_since_us = clock_now_us();
 	pool->needs_person = needs_person;
 	log_write(&pool->log, LOG_LEVEL_NOTICE, "bastion '%s': logged in to %s:%d", name_of(pool),
 		  options_of(pool)->host, options_of(pool)->port);
@@ -140,9 +144,16 @@ static void
 on_lost(void *arg, const struct err *err)
 {
 	struct session_pool *pool = arg;
+	uint64_t now_us = clock_now_us();
+	char next[48] = "";
 
-	log_write(&pool->log, LOG_LEVEL_WARNING, "bastion '%s': the session is lost: %s",
-		  name_of(pool), err->text);
+	if (now_us - pool->ready_since_us >= GOOD_LIFE_US)
+		backoff_reset(&pool->revival);
+	if (pool->is_eager)
+		(void)snprintf(next, sizeof next, " (next login in %.1f s at the latest)",
+			       (double)backoff_fail(&pool->revival, now_us, false) / 1e6);
+	log_write(&pool->log, LOG_LEVEL_WARNING, "bastion '%s': the session is lost: %s%s",
+		  name_of(pool), err->text, next);
 }
 
 static void
@@ -392,8 +403,18 @@ sit_out_pause(struct session_pool *pool, uint64_t left_us)
 
 	if (left_us > (uint64_t)PATIENCE_MS * 1000 && !has_useful_session(pool))
 		fail_waiting(pool, NULL, &pool->last_err);
-	else
-		(void)event_add(&pool->turn, &left);
+	(void)event_add(&pool->turn, &left);
+}
+
+/* For how long the bastion is left alone. */
+static uint64_t
+pause_left_us(const struct session_pool *pool, bool has_waiting)
+{
+	uint64_t now_us = clock_now_us();
+	uint64_t left_us = backoff_left_us(&pool->backoff, now_us);
+	uint64_t revival_us = has_waiting ? 0 : backoff_left_us(&pool->revival, now_us);
+
+	return left_us > revival_us ? left_us : revival_us;
 }
 
 /* More sessions only while requests queue: as many as would serve them at once. */
@@ -402,8 +423,8 @@ grow(struct session_pool *pool, unsigned coming, unsigned count)
 {
 	unsigned waiting = count_waiting(pool);
 	unsigned limit = session_limit(pool);
-	unsigned wanted = waiting > 0 ? waiting : (pool->is_wanted && count == 0);
-	uint64_t pause_us = backoff_left_us(&pool->backoff, clock_now_us());
+	unsigned wanted = waiting > 0 ? waiting : (pool->is_eager && count == 0);
+	uint64_t pause_us = pause_left_us(pool, waiting > 0);
 
 	/* The first alone: it shows whether the bastion lets us in at all, and what that takes. */
 	if (coming == count && wanted > 0)
@@ -556,7 +577,7 @@ session_pool_cancel(struct channel_request *request)
 void
 session_pool_warm_up(struct session_pool *pool)
 {
-	pool->is_wanted = true;
+	pool->is_eager = true;
 	take_turn_later(pool);
 }
 
@@ -564,6 +585,7 @@ void
 session_pool_wake(struct session_pool *pool)
 {
 	pool->backoff = (struct backoff){0};
+	pool->revival = (struct backoff){0};
 	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next)
 		pooled_session_probe(pooled_session_of(link));
 	take_turn_later(pool);

@@ -651,6 +651,28 @@ def test_eager_bastion_is_tried_again_without_a_client(tunnel, through, make_ssh
     daemon.wait_for_log("bastion 'hop': logged in", timeout=20)
 
 
+def test_eager_bastion_that_was_down_for_long_is_tried_again(tunnel, through, make_sshd):
+    """By then the pauses are so long that no client would wait one out."""
+    server = make_sshd()
+    server.kill()
+    daemon = tunnel(through(server, eager="yes"), globals={"logRepeat": 0})
+    daemon.wait_for_log(r"next attempt in ([3-9]|\d\d)\.", timeout=20)
+    server.start()
+    daemon.wait_for_log("bastion 'hop': logged in", timeout=20)
+
+
+def test_eager_session_is_made_anew_without_a_client(tunnel, through, make_sshd):
+    """With pauses that grow, in case that the server ends each of them."""
+    server = make_sshd()
+    daemon = tunnel(through(server, eager="yes"))
+    for number in range(1, 4):
+        daemon.wait_for_log("bastion 'hop': logged in", count=number)
+        server.kill_sessions()
+        line = daemon.wait_for_log(r"the session is lost: [^\n]*in (\d+\.\d) s", count=number)
+        assert float(line.group(1)) > 0.3 * 2 ** (number - 1)
+    expect_ping(daemon)  # whoever comes does not wait that long
+
+
 def test_sessions_are_no_more_than_configured(tunnel, through, make_sshd):
     server = make_sshd()
     daemon = tunnel(through(server, sessions=2))
