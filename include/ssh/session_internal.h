@@ -58,6 +58,7 @@ struct ssh_session {
 	bool needs_person;    /* for that */
 	bool asks_again;      /* for another host key */
 	struct err why;       /* it ended */
+	bool is_shut_out;     /* by the server, before the login; it will not want us soon */
 	char farewell[128];   /* the server's reason for disconnecting, escaped; empty: none */
 
 	/* transport.c's */

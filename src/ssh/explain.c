@@ -51,12 +51,38 @@ show_version(const struct ssh_session *session, char *out, size_t size)
 static const struct {
 	const char *said;
 	const char *meaning;
+	bool is_shut_out; /* whoever comes again soon is not wanted either */
 } farewells[] = {
 	{"Exceeded MaxStartups",
-	 "more logins are under way there than its MaxStartups allows; it is tried again"},
+	 "more logins are under way there than its MaxStartups allows; it is tried again", false},
 	{"Not allowed at this time",
-	 "it shuts this address out for a while, for logins that failed (PerSourcePenalties)"},
+	 "it shuts this address out for a while, for logins that failed (PerSourcePenalties)",
+	 true},
 };
+
+/* What else may listen where an SSH server was looked for: the cache itself. */
+static const struct {
+	const char *beginning;
+	const char *hint;
+} protocols[] = {
+	{"\x15\x03", "that is TLS, which a cache's port speaks; SSH's port is mostly 22"},
+	{"\x16\x03", "that is TLS, which a cache's port speaks; SSH's port is mostly 22"},
+	{"-ERR ", "that is Redis, and no bastion; SSH's port is mostly 22"},
+	{"-NOAUTH ", "that is Redis, and no bastion; SSH's port is mostly 22"},
+	{"-DENIED ", "that is Redis, and no bastion; SSH's port is mostly 22"},
+};
+
+static const char *
+hint_of(struct wire_span greeting)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(protocols); i++) {
+		size_t length = strlen(protocols[i].beginning);
+		if (greeting.length >= length &&
+		    memcmp(greeting.bytes, protocols[i].beginning, length) == 0)
+			return protocols[i].hint;
+	}
+	return "is the port right?";
+}
 
 static bool
 is_explained_as_turned_away(struct ssh_session *session, const char *said)
@@ -67,6 +93,7 @@ is_explained_as_turned_away(struct ssh_session *session, const char *said)
 		(void)err_set(&session->why, "the bastion said '%s': %s", said,
 			      farewells[i].meaning);
 		(void)err_mark(&session->why, ERR_DISCONNECTED);
+		session->is_shut_out = farewells[i].is_shut_out;
 		return true;
 	}
 	return false;
@@ -81,8 +108,8 @@ is_explained_by_words(struct ssh_session *session)
 		return false;
 	if (is_explained_as_turned_away(session, said))
 		return true;
-	(void)err_set(&session->why,
-		      "what answers is no SSH server: it said '%s'; is the port right?", said);
+	(void)err_set(&session->why, "what answers is no SSH server: it said '%s'; %s", said,
+		      hint_of(ssh_session_greeting(session)));
 	(void)err_mark(&session->why, ERR_SSH_PROTOCOL);
 	return true;
 }
@@ -93,7 +120,11 @@ ssh_explain_lower_end(struct ssh_session *session)
 	if (session->state == SSH_SESSION_LOGIN)
 		(void)err_wrap(&session->why, "during the login");
 	else if (session->state == SSH_SESSION_GREETING && !is_explained_by_words(session))
-		(void)err_wrap(&session->why, "during the SSH handshake");
+		(void)err_wrap(&session->why,
+			       ssh_session_greeting(session).length > 0
+				       ? "during the SSH handshake"
+				       : "during the SSH handshake, before a word was said, as "
+					 "where TLS is spoken (SSH's port is mostly 22)");
 }
 
 void
@@ -138,10 +169,9 @@ explain_missing_version(struct ssh_session *session, int timeout_s)
 	bool said_other = !show_version(session, said, sizeof said);
 
 	(void)err_set(&session->why,
-		      "nothing that looks like SSH came within %d s (TIMEOUTbanner)%s%s%s; is the "
-		      "port right?",
+		      "nothing that looks like SSH came within %d s (TIMEOUTbanner)%s%s%s; %s",
 		      timeout_s, said_other ? ", but '" : "", said_other ? said : "",
-		      said_other ? "'" : "");
+		      said_other ? "'" : "", hint_of(ssh_session_greeting(session)));
 }
 
 void

@@ -135,7 +135,7 @@ step_greeting(struct ssh_session *session)
 	} else if (result != LIBSSH2_ERROR_EAGAIN) {
 		session->request.memory->seen_host_keys = 0;
 		ssh_explain_failed_greeting(session, result);
-		end(session, false);
+		end(session, session->is_shut_out);
 	} else if (!had_version && ssh_session_has_version(session)) {
 		arm_timer(session, options_of(session)->timeout_key_exchange_s);
 	}
@@ -268,7 +268,7 @@ run_turn(struct ssh_session *session)
 	ssh_transport_flush(session);
 	if (session->has_lower_ended) {
 		ssh_explain_lower_end(session);
-		end(session, false);
+		end(session, session->is_shut_out);
 		return;
 	}
 	if (was_full && !ssh_transport_is_full(session))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import signal
 import socket
 import threading
@@ -147,6 +148,23 @@ def test_http_server_is_recognised_as_none(tunnel, through, sshd, serve):
     expect_refusal(daemon, "no SSH server", "HTTP/1.1 400 Bad Request")
 
 
+def test_port_of_a_plain_cache_is_recognised(tunnel, through, sshd, redis_plain):
+    daemon = tunnel(through(sshd, port=redis_plain.port, TIMEOUTbanner=1))
+    expect_refusal(daemon, "that is Redis", "SSH's port is mostly 22")
+
+
+def test_port_of_a_cache_with_tls_is_hinted_at(tunnel, through, sshd, redis_tls):
+    """Redis closes without a word when what comes is no TLS."""
+    daemon = tunnel(through(sshd, port=redis_tls.port))
+    expect_refusal(daemon, "before a word was said", "TLS", "SSH's port is mostly 22")
+
+
+def test_tls_server_is_recognised_as_none(tunnel, through, sshd, serve):
+    """Others send an alert first."""
+    peer = serve(send_then_close(b"\x15\x03\x01\x00\x02\x02\x46"))
+    expect_refusal(tunnel(through(sshd, port=peer.port)), "that is TLS", "SSH's port is mostly 22")
+
+
 def test_lines_before_the_version_are_no_other_protocol(tunnel, through, sshd, serve):
     said = b"Authorised users only.\r\nSSH-2.0-OpenSSH_9.2\r\n"
     daemon = tunnel(through(sshd, port=serve(send_then_close(said)).port))
@@ -233,7 +251,10 @@ def test_too_many_unfinished_logins_are_named_and_got_over(tunnel, through, make
 def test_address_that_is_shut_out_for_a_while_is_told_why(tunnel, through, sshd, serve):
     """As OpenSSH 9.8 and later do after logins that failed."""
     peer = serve(send_then_close(b"Not allowed at this time\r\n"))
-    expect_refusal(tunnel(through(sshd, port=peer.port)), "shuts this address out for a while")
+    daemon = tunnel(through(sshd, port=peer.port))
+    line = expect_refusal(daemon, "shuts this address out for a while")
+    pause = float(re.search(r"next attempt in ([\d.]+) s", line).group(1))
+    assert pause > 3, line  # whoever insists is shut out for longer
 
 
 def test_sessions_that_the_server_turns_away_do_no_harm(tunnel, through, make_sshd):
