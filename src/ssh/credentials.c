@@ -167,6 +167,15 @@ note_public_half(struct ssh_credentials *credentials, const char *path)
 	return is_public;
 }
 
+/* A person may know the passphrase that is missing, or the one that passphraseFile should hold;
+ * that of a default file only matters if there is nothing else. */
+static bool
+is_worth_asking(enum private_key_failure failure, bool is_default, bool has_agent)
+{
+	return (failure == PRIVATE_KEY_NEEDS_PASSPHRASE && !(is_default && has_agent)) ||
+	       (failure == PRIVATE_KEY_WRONG_PASSPHRASE && !is_default);
+}
+
 static void
 add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 	     const char *passphrase, const struct ssh_credentials_help *help, struct report *report)
@@ -181,7 +190,7 @@ add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 		return;
 	struct private_key *key = private_key_load(file->text, passphrase, &failure, &err);
 
-	if (key == NULL && failure == PRIVATE_KEY_NEEDS_PASSPHRASE && !(is_default && has_agent)) {
+	if (key == NULL && is_worth_asking(failure, is_default, has_agent)) {
 		key = find_unlocked(help->previous, file->text);
 		if (key != NULL) {
 			/* Others sign with it, so its certificate stays the one it has. */

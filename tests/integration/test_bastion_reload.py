@@ -112,3 +112,26 @@ def test_key_that_was_unlocked_at_the_terminal_is_kept(
     assert "is encrypted" in daemon.log()
     os.close(ours)
     os.close(theirs)
+
+
+def test_wrong_passphrase_file_is_followed_by_the_question(
+    launch, to_redis, make_sshd, through, ssh_keys, tmp_path
+):
+    server = make_sshd()
+    key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("incorrect horse\n", encoding="ascii")
+    wrong.chmod(0o600)
+    hop = through(server, identityFile=key, identityAgent="none", passphraseFile=wrong)
+    ours, theirs = os.openpty()
+    daemon = launch(
+        to_redis(bastion="hop"),
+        bastions=(hop,),
+        prefix=("sh", "-c", f'exec "$0" "$@" <{os.ttyname(theirs)}'),
+        ready=lambda daemon: unlock(daemon, ours),
+    )
+    with daemon.connect() as client:
+        client.ping()
+    daemon.reload()  # nobody is asked again
+    os.close(ours)
+    os.close(theirs)
