@@ -601,6 +601,43 @@ def test_credential_of_systemd_is_a_key(tunnel, through, sshd, ssh_keys, tmp_pat
     expect_ping(tunnel(bastion, env={"CREDENTIALS_DIRECTORY": str(tmp_path)}))
 
 
+def test_credentials_of_systemd_are_all_that_a_login_needs(
+    launch, to_redis, through, sshd, ssh_keys, certificates, open_directory, ordinary_user
+):
+    """As LoadCredential= leaves them: root's, where a list of users lets the service read, which
+    looks like a mode for the group."""
+    credentials = open_directory / "credentials"
+    credentials.mkdir()
+    mode = 0o440 if ordinary_user else 0o400
+    ssh_keys["ed25519-encrypted"].copy(credentials / "key", mode)
+    shutil.copy(ssh_keys.passphrase_file, credentials / "passphrase")
+    sshd.write_known_hosts(credentials / "known-hosts")
+    for name in ("passphrase", "known-hosts"):
+        (credentials / name).chmod(mode)
+    credentials.chmod(0o550)
+    for path in (credentials, *credentials.iterdir()):
+        if ordinary_user:
+            os.chown(path, 0, NOBODY)
+    authority = shutil.copy(certificates.ca_file, open_directory / "ca.crt")
+    bastion = through(
+        sshd,
+        identityFile="%d/key",
+        passphraseFile="${CREDENTIALS_DIRECTORY}/passphrase",
+        knownHosts="${CREDENTIALS_DIRECTORY}/known-hosts",
+        identityAgent="none",
+    )
+    daemon = launch(
+        to_redis("redis", bastion="hop", CAfile=authority),
+        bastions=(bastion,),
+        directory=open_directory / "daemon",
+        prefix=ordinary_user,
+        env={"CREDENTIALS_DIRECTORY": str(credentials)},
+    )
+    expect_ping(daemon)
+    daemon.reload()
+    expect_ping(daemon)
+
+
 def test_default_key_in_the_home_directory_is_found(tunnel, through, sshd, ssh_keys, tmp_path):
     (tmp_path / ".ssh").mkdir()
     ssh_keys["rsa"].copy(tmp_path / ".ssh" / "id_rsa")
