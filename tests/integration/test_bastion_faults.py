@@ -484,6 +484,55 @@ def test_value_under_way_arrives_whole_when_the_bastion_hangs_for_a_while(
         client.delete("bulk")
 
 
+def test_restarts_under_load_end_in_service_for_all(tunnel, through, make_sshd):
+    """Clients who come back again and again get right answers or are closed, never held for long;
+    and nothing is left of the sessions that died with channels in every state."""
+    server = make_sshd()
+    bastion = through(server, eager="yes", TIMEOUTsurplus=1)
+    daemon = tunnel(bastion, globals={"workers": 1}, service={"TIMEOUThold": 0})
+    expect_ping(daemon)
+    before = settled_descriptor_count(daemon.pid)
+    served = [0] * LOAD
+    is_over = threading.Event()
+    wrong: list[str] = []
+
+    def work(number: int) -> None:
+        while not is_over.is_set():
+            try:
+                with daemon.connect(timeout=20) as client:
+                    for _ in range(5):
+                        client.ping()
+                        served[number] += 1
+            except TimeoutError:
+                wrong.append("held open")
+                return
+            except (AssertionError, OSError):
+                continue  # closed, or told why
+
+    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(LOAD)]
+    for thread in threads:
+        thread.start()
+
+    def wait_until_all_are_served() -> None:
+        counts = list(served)
+        wait_for(
+            lambda: wrong or all(now > then for now, then in zip(served, counts)),
+            "every client is served again",
+            30,
+        )
+
+    for _ in range(3):
+        wait_until_all_are_served()
+        server.kill()
+        server.start()
+    wait_until_all_are_served()
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed", 20)
+
+
 def test_client_after_a_restart_needs_one_attempt(tunnel, through, make_sshd):
     server = make_sshd()
     daemon = tunnel(through(server))
