@@ -127,6 +127,15 @@ tell_fallback(const struct search *search, const struct err *err)
 	log_write_repeatable(search->request.log, LOG_LEVEL_WARNING, NULL, text, "%s", text);
 }
 
+/* Nobody came through in time. */
+static void
+give_up(struct search *search)
+{
+	(void)err_wrap(&search->err, "held for %d s (TIMEOUThold)",
+		       options_of(search)->timeout_hold_s);
+	end(search, NULL);
+}
+
 static void
 on_failed(struct search *search, const struct err *err)
 {
@@ -152,6 +161,8 @@ on_failed(struct search *search, const struct err *err)
 	} else if (search->err.kind == ERR_NAME_STALE && !search->takes_stale_answers) {
 		search->takes_stale_answers = true;
 		dial_soon(search);
+	} else if (may_pass(search->err.kind) && search->has_failed) {
+		give_up(search); /* the time was up meanwhile */
 	} else {
 		end(search, NULL);
 	}
@@ -234,9 +245,7 @@ on_give_up(void *arg)
 		dial_soon(search);
 		return;
 	}
-	(void)err_wrap(&search->err, "held for %d s (TIMEOUThold)",
-		       options_of(search)->timeout_hold_s);
-	end(search, NULL);
+	give_up(search);
 }
 
 struct search *
