@@ -84,6 +84,7 @@ SOURCES := \
 	src/config/user_path.c \
 	src/config/validate.c \
 	src/config/validate_bastions.c \
+	src/config/validate_services.c \
 	src/control/answers.c \
 	src/control/commands.c \
 	src/control/control.c \
@@ -164,6 +165,7 @@ SOURCES := \
 	src/tunnel/demotion.c \
 	src/tunnel/dialer.c \
 	src/tunnel/dns.c \
+	src/tunnel/dns_network.c \
 	src/tunnel/endpoints.c \
 	src/tunnel/exchange.c \
 	src/tunnel/generation.c \
@@ -183,6 +185,7 @@ SOURCES := \
 	src/tunnel/resolver.c \
 	src/tunnel/search.c \
 	src/tunnel/session_pool.c \
+	src/tunnel/session_set.c \
 	src/tunnel/setup.c \
 	src/tunnel/socket_setup.c \
 	src/tunnel/spread.c \

@@ -47,8 +47,9 @@ address_host(const struct address *address)
 	return address->host != NULL ? address->host : "localhost";
 }
 
-/* Whether both lead to the same place by what is written there: names in any case are the same. */
-bool address_is_same(const struct address *left, const struct address *right);
+/* An order of addresses, by what is written there; 0: they lead to the same place. Names in any case
+ * are the same. */
+int address_compare(const struct address *left, const struct address *right);
 
 /* Writes it as the user would: `host:port`, `[v6]:port` or the path. Returns `out`. */
 char *address_format(const struct address *address, char *out, size_t size);

@@ -80,6 +80,13 @@ bool pooled_session_is_useful(const struct pooled_session *pooled);
 bool pooled_session_is_stuck_at(const struct pooled_session *pooled,
 				const struct address *endpoint);
 
+/* Whether an open to `endpoint` is under way, and not given up. */
+bool pooled_session_is_opening(const struct pooled_session *pooled, const struct address *endpoint);
+
+/* Whether its last opens were to `endpoint`, and one came through lately. */
+bool pooled_session_has_reached(const struct pooled_session *pooled,
+				const struct address *endpoint);
+
 /* Whether it is held up by an open to `endpoint` that was given up. */
 bool pooled_session_is_held_up_by(const struct pooled_session *pooled,
 				  const struct address *endpoint);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -158,14 +159,15 @@ address_done(struct address *address)
 	*address = (struct address){0};
 }
 
-bool
-address_is_same(const struct address *left, const struct address *right)
+int
+address_compare(const struct address *left, const struct address *right)
 {
-	if (address_is_unix(left) || address_is_unix(right))
-		return address_is_unix(left) && address_is_unix(right) &&
-		       strcmp(left->path, right->path) == 0;
-	return text_equal_nocase(address_host(left), address_host(right)) &&
-	       strcmp(left->port, right->port) == 0;
+	if (address_is_unix(left) != address_is_unix(right))
+		return address_is_unix(left) ? -1 : 1;
+	if (address_is_unix(left))
+		return strcmp(left->path, right->path);
+	int order = strcmp(left->port, right->port);
+	return order != 0 ? order : strcasecmp(address_host(left), address_host(right));
 }
 
 char *

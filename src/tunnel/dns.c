@@ -2,6 +2,7 @@
 
 #include "base/compat.h"
 #include "base/list.h"
+#include "tunnel/dns_network.h"
 #include "tunnel/hosts.h"
 
 #include <ares.h>
@@ -12,13 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-
-/* A question is asked again after 1, 2, 4 and 8 s: a lost packet costs one second, and the
- * whole takes longer than anybody waits by default (TIMEOUTconnect). */
-enum { FIRST_TIMEOUT_MS = 1000, TRIES = 4 };
-
-/* What fits through any network unfragmented: the size that DNS software agreed on in 2020. */
-enum { EDNS_SIZE = 1232 };
 
 /* How long the answer for one family waits for the other's: the resolution delay of RFC 8305,
  * 3. Some routers drop questions for IPv6, and nobody should wait for those. */
@@ -36,23 +30,12 @@ struct file_mark {
 };
 
 struct dns {
-	struct event_base *base; /* borrowed */
-	char *servers;           /* owned; NULL: those of the file */
-	ares_channel network;    /* owned; NULL: it could not be made, and is tried again */
-	struct event *timer;     /* owned; when c-ares wants to be called next */
-	struct list sockets;     /* struct dns_socket: those that c-ares has open */
+	struct event_base *base;     /* borrowed */
+	char *servers;               /* owned; NULL: those of the file */
+	struct dns_network *network; /* owned */
 	struct list questions;
 	struct file_mark hosts_mark;
 	struct file_mark servers_mark;
-	bool is_closing; /* the network's callbacks come from its own end */
-};
-
-/* A socket of c-ares's, and what it waits for. */
-struct dns_socket {
-	struct list link;
-	struct dns *dns;
-	ares_socket_t fd;
-	struct event event;
 };
 
 enum question_state {
@@ -96,131 +79,6 @@ set_state(struct question *question, enum question_state state)
 	if (state <= question->state)
 		abort();
 	question->state = state;
-}
-
-/* --- c-ares in our loop ---------------------------------------------------------------------- */
-
-static void
-arm_timer(struct dns *dns)
-{
-	struct timeval wait;
-
-	if (dns->network != NULL && ares_timeout(dns->network, NULL, &wait) != NULL)
-		(void)event_add(dns->timer, &wait);
-	else
-		(void)event_del(dns->timer);
-}
-
-static void
-on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
-{
-	struct dns *dns = arg;
-
-	if (dns->network != NULL)
-		ares_process_fd(dns->network, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm_timer(dns);
-}
-
-static void
-on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	struct dns_socket *own = arg;
-	struct dns *dns = own->dns; /* `own` may be gone after the call */
-
-	ares_process_fd(dns->network, what & EV_READ ? fd : ARES_SOCKET_BAD,
-			what & EV_WRITE ? fd : ARES_SOCKET_BAD);
-	arm_timer(dns);
-}
-
-static struct dns_socket *
-find_socket(struct dns *dns, ares_socket_t fd)
-{
-	for (struct list *link = dns->sockets.next; link != &dns->sockets; link = link->next) {
-		struct dns_socket *own = LIST_ITEM(link, struct dns_socket, link);
-		if (own->fd == fd)
-			return own;
-	}
-	return NULL;
-}
-
-static void
-forget_socket(struct dns_socket *own)
-{
-	(void)event_del(&own->event);
-	list_remove(&own->link);
-	free(own);
-}
-
-/* c-ares tells what each of its sockets waits for; neither: it is about to be closed. */
-static void
-on_socket_state(void *arg, ares_socket_t fd, int wants_read, int wants_write)
-{
-	struct dns *dns = arg;
-	struct dns_socket *own = find_socket(dns, fd);
-	short events = (short)((wants_read ? EV_READ : 0) | (wants_write ? EV_WRITE : 0));
-
-	if (events == 0) {
-		if (own != NULL)
-			forget_socket(own);
-		return;
-	}
-	if (own == NULL) {
-		own = calloc(1, sizeof *own);
-		if (own == NULL)
-			return; /* the question then times out */
-		own->dns = dns;
-		own->fd = fd;
-		list_append(&dns->sockets, &own->link);
-	} else {
-		(void)event_del(&own->event);
-	}
-	(void)event_assign(&own->event, dns->base, fd, (short)(events | EV_PERSIST), on_socket,
-			   own);
-	(void)event_add(&own->event, NULL);
-}
-
-static bool
-open_network(struct dns *dns)
-{
-	char lookups[] = "b";
-	struct ares_options options = {
-		.lookups = lookups,
-		.flags = ARES_FLAG_EDNS,
-		.ednspsz = EDNS_SIZE,
-		.timeout = FIRST_TIMEOUT_MS,
-		.tries = TRIES,
-		.sock_state_cb = on_socket_state,
-		.sock_state_cb_data = dns,
-	};
-	int mask = ARES_OPT_LOOKUPS | ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS |
-		   ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-
-	compat_ares_switch_cache_off(&options, &mask);
-	if (ares_init_options(&dns->network, &options, mask) != ARES_SUCCESS) {
-		dns->network = NULL;
-		return false;
-	}
-	if (dns->servers == NULL ||
-	    ares_set_servers_ports_csv(dns->network, dns->servers) == ARES_SUCCESS)
-		return true;
-	ares_destroy(dns->network);
-	dns->network = NULL;
-	return false;
-}
-
-/* Calls back for every question that is under way. */
-static void
-close_network(struct dns *dns)
-{
-	ares_channel network = dns->network;
-
-	dns->is_closing = true;
-	dns->network = NULL;
-	if (network != NULL)
-		ares_destroy(network);
-	dns->is_closing = false;
-	while (!list_is_empty(&dns->sockets))
-		forget_socket(LIST_ITEM(dns->sockets.next, struct dns_socket, link));
 }
 
 /* --- Questions ------------------------------------------------------------------------------- */
@@ -350,7 +208,7 @@ on_network_answer(void *arg, int status, int timeouts ATTR_UNUSED, struct ares_a
 	struct half *half = arg;
 
 	half->is_asked = false;
-	if (half->question->dns->is_closing)
+	if (dns_network_is_closing(half->question->dns->network))
 		return; /* nobody's answer: it is asked again, or freed */
 	settle(half, status, found);
 	advance(half->question);
@@ -361,20 +219,14 @@ ask_network(struct half *half, int family)
 {
 	struct question *question = half->question;
 	struct dns *dns = question->dns;
-	const struct ares_addrinfo_hints hints = {
-		.ai_family = family,
-		.ai_socktype = SOCK_STREAM,
-	};
 
-	if (dns->network == NULL && !open_network(dns)) {
-		half->is_asked = false;
-		settle(half, ARES_ENOMEM, NULL);
-		advance(question);
-		return;
-	}
 	half->is_asked = true;
-	ares_getaddrinfo(dns->network, question->host, NULL, &hints, on_network_answer, half);
-	arm_timer(dns);
+	if (dns_network_ask(dns->network, dns->servers, question->host, family, on_network_answer,
+			    half))
+		return;
+	half->is_asked = false;
+	settle(half, ARES_ENOMEM, NULL);
+	advance(question);
 }
 
 /* Asks for what is not known yet. May free the question. */
@@ -434,7 +286,7 @@ start_over(struct dns *dns)
 {
 	struct list again;
 
-	close_network(dns);
+	dns_network_close(dns->network);
 	list_init(&again);
 	while (!list_is_empty(&dns->questions)) {
 		struct list *link = dns->questions.next;
@@ -450,7 +302,6 @@ start_over(struct dns *dns)
 		else
 			ask_both(question);
 	}
-	arm_timer(dns);
 }
 
 static struct file_mark
@@ -508,12 +359,11 @@ dns_new(struct event_base *base)
 	if (dns == NULL)
 		return NULL;
 	dns->base = base;
-	list_init(&dns->sockets);
 	list_init(&dns->questions);
 	dns->hosts_mark = mark_file(hosts_path);
 	dns->servers_mark = mark_file(servers_path);
-	dns->timer = event_new(base, -1, 0, on_timer, dns);
-	if (dns->timer != NULL && open_network(dns))
+	dns->network = dns_network_new(base);
+	if (dns->network != NULL && dns_network_open(dns->network, NULL))
 		return dns;
 	dns_free(dns);
 	return NULL;
@@ -524,11 +374,11 @@ dns_free(struct dns *dns)
 {
 	if (dns == NULL)
 		return;
-	close_network(dns);
+	if (dns->network != NULL)
+		dns_network_close(dns->network);
 	while (!list_is_empty(&dns->questions))
 		free_question(LIST_ITEM(dns->questions.next, struct question, link));
-	if (dns->timer != NULL)
-		event_free(dns->timer);
+	dns_network_free(dns->network);
 	free(dns->servers);
 	free(dns);
 }

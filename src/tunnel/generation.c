@@ -365,7 +365,7 @@ find_watch(const struct generation *generation, const struct demotion *demotion)
 		    service->options.role != ROLE_PRIMARY)
 			continue;
 		for (size_t j = 0; j < connect->count; j++) {
-			if (address_is_same(&connect->items[j], endpoint))
+			if (address_compare(&connect->items[j], endpoint) == 0)
 				return generation->services[i].watches[j];
 		}
 	}

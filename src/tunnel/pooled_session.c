@@ -17,7 +17,8 @@
 
 enum {
 	ENDPOINT_SIZE = 160,
-	SLOW_S = 1, /* an open that takes longer is no longer waited for by others */
+	REACHED_S = 30, /* an endpoint that was reached so lately is taken to answer */
+	SLOW_S = 1,     /* an open that takes longer is no longer waited for by others */
 };
 
 enum pooled_state {
@@ -44,6 +45,7 @@ struct pooled_session {
 	pooled_session_channel_cb *on_channel; /* NULL: none, or nobody waits any more */
 	void *arg;
 	char endpoint_name[ENDPOINT_SIZE]; /* of the last open, longer than the endpoint lives */
+	uint64_t reached_us;               /* when that came through; 0: it has not */
 	struct event timer; /* first until the open is slow, then until it is given up */
 	bool is_slow;
 };
@@ -220,6 +222,8 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	struct pooled_session *pooled = arg;
 
 	pooled->is_slow = false;
+	if (channel != NULL)
+		pooled->reached_us = clock_now_us();
 	answer(pooled, channel, err);
 	change(pooled);
 }
@@ -255,6 +259,15 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	change(pooled);
 }
 
+/* Whether the last open is, or was, to this endpoint. */
+static bool
+is_to(const struct pooled_session *pooled, const struct address *endpoint)
+{
+	char name[ENDPOINT_SIZE];
+
+	return strcmp(pooled->endpoint_name, address_format(endpoint, name, sizeof name)) == 0;
+}
+
 void
 pooled_session_open(struct pooled_session *pooled, const struct address *endpoint,
 		    pooled_session_channel_cb *on_answer, void *arg)
@@ -264,6 +277,8 @@ pooled_session_open(struct pooled_session *pooled, const struct address *endpoin
 
 	assert(pooled_session_is_free(pooled));
 	pooled->endpoint = endpoint;
+	if (!is_to(pooled, endpoint))
+		pooled->reached_us = 0;
 	(void)address_format(endpoint, pooled->endpoint_name, sizeof pooled->endpoint_name);
 	pooled->on_channel = on_answer;
 	pooled->arg = arg;
@@ -314,20 +329,38 @@ pooled_session_is_stuck_at(const struct pooled_session *pooled, const struct add
 	return pooled->is_slow && pooled->on_channel != NULL && pooled->endpoint == endpoint;
 }
 
+/* Whether its open was given up, and libssh2 still waits for the answer. */
+static bool
+is_held_up(const struct pooled_session *pooled)
+{
+	return pooled->state == POOLED_READY && pooled->is_slow && pooled->on_channel == NULL;
+}
+
+bool
+pooled_session_is_opening(const struct pooled_session *pooled, const struct address *endpoint)
+{
+	return pooled->state == POOLED_READY && ssh_session_is_opening(pooled->session) &&
+	       !is_held_up(pooled) && is_to(pooled, endpoint);
+}
+
+bool
+pooled_session_has_reached(const struct pooled_session *pooled, const struct address *endpoint)
+{
+	return pooled->reached_us != 0 &&
+	       clock_now_us() - pooled->reached_us < REACHED_S * UINT64_C(1000000) &&
+	       is_to(pooled, endpoint);
+}
+
 bool
 pooled_session_is_held_up_by(const struct pooled_session *pooled, const struct address *endpoint)
 {
-	char name[ENDPOINT_SIZE];
-
-	return pooled->state == POOLED_READY && pooled->is_slow && pooled->on_channel == NULL &&
-	       strcmp(pooled->endpoint_name, address_format(endpoint, name, sizeof name)) == 0;
+	return is_held_up(pooled) && is_to(pooled, endpoint);
 }
 
 bool
 pooled_session_is_worthless(const struct pooled_session *pooled)
 {
-	return pooled->state == POOLED_READY && pooled->is_slow && pooled->on_channel == NULL &&
-	       ssh_session_channel_count(pooled->session) == 0;
+	return is_held_up(pooled) && ssh_session_channel_count(pooled->session) == 0;
 }
 
 unsigned

@@ -7,6 +7,7 @@
 #include "ssh/login_memory.h"
 #include "tunnel/backoff.h"
 #include "tunnel/pooled_session.h"
+#include "tunnel/session_set.h"
 #include "tunnel/setup.h"
 
 #include <event2/event.h>
@@ -95,23 +96,6 @@ fail_waiting(struct session_pool *pool, const struct address *endpoint, const st
 	}
 }
 
-/* On its way to being ready. */
-static bool
-is_coming(const struct pooled_session *pooled)
-{
-	return !pooled_session_is_ready(pooled) && !pooled_session_is_dead(pooled);
-}
-
-static bool
-has_useful_session(const struct session_pool *pool)
-{
-	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		if (pooled_session_is_useful(pooled_session_of(link)))
-			return true;
-	}
-	return false;
-}
-
 /* No session came about. Who waits is told, unless another session is there or coming. */
 static void
 on_failed(void *arg, const struct err *err, bool is_refused)
@@ -124,7 +108,7 @@ on_failed(void *arg, const struct err *err, bool is_refused)
 	log_write_repeatable(&pool->log, LOG_LEVEL_ERROR, NULL, pool->last_err.text,
 			     "%s (next attempt in %.1f s at the earliest)", pool->last_err.text,
 			     (double)pause / 1e6);
-	if (!has_useful_session(pool))
+	if (!session_set_is_useful(&pool->sessions))
 		fail_waiting(pool, NULL, &pool->last_err);
 }
 
@@ -239,18 +223,6 @@ give_to(struct pooled_session *pooled, struct channel_request *request)
 	pooled_session_open(pooled, request->endpoint, on_channel, request);
 }
 
-/* Whether an endpoint keeps a session waiting already; then others for it wait in line, so that
- * one that never answers occupies few sessions. */
-static bool
-is_endpoint_slow(const struct session_pool *pool, const struct address *endpoint)
-{
-	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		if (pooled_session_is_stuck_at(pooled_session_of(link), endpoint))
-			return true;
-	}
-	return false;
-}
-
 /* How many there may be: nobody wants to confirm the same login four times in a row. */
 static unsigned
 session_limit(const struct session_pool *pool)
@@ -262,31 +234,11 @@ session_limit(const struct session_pool *pool)
 		       : (unsigned)bastion->options.sessions;
 }
 
-/* How many opens may begin before all sessions that there may be are occupied. */
-static unsigned
-count_spare(const struct session_pool *pool)
-{
-	unsigned limit = session_limit(pool);
-	unsigned spare = 0;
-	unsigned count = 0;
-
-	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		const struct pooled_session *pooled = pooled_session_of(link);
-		count += !pooled_session_is_dead(pooled);
-		spare += pooled_session_is_free(pooled) || is_coming(pooled);
-	}
-	return spare + (count < limit ? limit - count : 0);
-}
-
-/* Whether an endpoint that does not answer occupies sessions, and the last one stays for others. */
+/* Whether only one session is left for whatever comes. */
 static bool
-is_endpoint_hopeless(const struct session_pool *pool, const struct address *endpoint)
+is_last_one_left(const struct session_pool *pool)
 {
-	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		if (pooled_session_is_held_up_by(pooled_session_of(link), endpoint))
-			return count_spare(pool) <= 1;
-	}
-	return false;
+	return session_set_spare(&pool->sessions, session_limit(pool)) <= 1;
 }
 
 static void
@@ -304,33 +256,29 @@ refuse_hopeless(struct channel_request *request)
 	end_request(request, NULL, &err);
 }
 
+/* The last session is not for an endpoint that may not answer. */
+static bool
+must_wait(const struct session_pool *pool, const struct address *endpoint)
+{
+	return session_set_is_slow_at(&pool->sessions, endpoint) ||
+	       (is_last_one_left(pool) && session_set_is_unproven_at(&pool->sessions, endpoint));
+}
+
 /* The first request that may be given to a session now; NULL: none. */
 static struct channel_request *
 next_request(const struct session_pool *pool)
 {
+	const struct address *waits = NULL; /* many in a row are for the same */
+
 	for (struct list *link = pool->waiting.next; link != &pool->waiting; link = link->next) {
 		struct channel_request *request = LIST_ITEM(link, struct channel_request, link);
-		if (!is_endpoint_slow(pool, request->endpoint))
+		if (request->endpoint == waits)
+			continue;
+		if (!must_wait(pool, request->endpoint))
 			return request;
+		waits = request->endpoint;
 	}
 	return NULL;
-}
-
-/* The free session with the fewest channels, since every channel costs its neighbours a little;
- * NULL: none is free. */
-static struct pooled_session *
-best_session(const struct session_pool *pool)
-{
-	struct pooled_session *best = NULL;
-
-	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		struct pooled_session *pooled = pooled_session_of(link);
-		if (pooled_session_is_free(pooled) &&
-		    (best == NULL ||
-		     pooled_session_channel_count(pooled) < pooled_session_channel_count(best)))
-			best = pooled;
-	}
-	return best;
 }
 
 static void
@@ -340,11 +288,12 @@ serve_waiting(struct session_pool *pool)
 	struct pooled_session *pooled;
 
 	while ((request = next_request(pool)) != NULL) {
-		if (is_endpoint_hopeless(pool, request->endpoint)) {
+		if (session_set_is_held_up_by(&pool->sessions, request->endpoint) &&
+		    is_last_one_left(pool)) {
 			refuse_hopeless(request);
 			continue;
 		}
-		pooled = best_session(pool);
+		pooled = session_set_best(&pool->sessions);
 		if (pooled == NULL)
 			return;
 		give_to(pooled, request);
@@ -366,20 +315,6 @@ free_dead(struct session_pool *pool)
 	}
 }
 
-/* How many sessions are on their way, and how many there are in all, which is what the bastion
- * counts too. */
-static void
-count_sessions(const struct session_pool *pool, unsigned *ret_coming, unsigned *ret_count)
-{
-	*ret_coming = 0;
-	*ret_count = 0;
-	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next) {
-		const struct pooled_session *pooled = pooled_session_of(link);
-		*ret_count += !pooled_session_is_dead(pooled);
-		*ret_coming += is_coming(pooled);
-	}
-}
-
 /* How many requests a session more would serve. */
 static unsigned
 count_waiting(const struct session_pool *pool)
@@ -387,8 +322,8 @@ count_waiting(const struct session_pool *pool)
 	unsigned count = 0;
 
 	for (struct list *link = pool->waiting.next; link != &pool->waiting; link = link->next)
-		count += !is_endpoint_slow(pool,
-					   LIST_ITEM(link, struct channel_request, link)->endpoint);
+		count += !session_set_is_slow_at(
+			&pool->sessions, LIST_ITEM(link, struct channel_request, link)->endpoint);
 	return count;
 }
 
@@ -396,12 +331,9 @@ count_waiting(const struct session_pool *pool)
 static void
 sit_out_pause(struct session_pool *pool, uint64_t left_us)
 {
-	struct timeval left = {
-		.tv_sec = (time_t)(left_us / 1000000),
-		.tv_usec = (suseconds_t)(left_us % 1000000),
-	};
+	const struct timeval left = clock_span(left_us);
 
-	if (left_us > (uint64_t)PATIENCE_MS * 1000 && !has_useful_session(pool))
+	if (left_us > (uint64_t)PATIENCE_MS * 1000 && !session_set_is_useful(&pool->sessions))
 		fail_waiting(pool, NULL, &pool->last_err);
 	(void)event_add(&pool->turn, &left);
 }
@@ -448,7 +380,7 @@ on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 
 	free_dead(pool);
 	serve_waiting(pool);
-	count_sessions(pool, &coming, &count);
+	session_set_count(&pool->sessions, &coming, &count);
 	grow(pool, coming, count);
 }
 

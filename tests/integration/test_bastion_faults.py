@@ -341,6 +341,21 @@ def test_endpoint_that_never_answers_is_given_up(launch, to_redis, through, sshd
     assert f"127.0.0.1:{black_hole.port}" in line
 
 
+def test_many_for_an_endpoint_that_never_answers_leave_a_session_to_others(
+    launch, to_redis, through, sshd, black_hole
+):
+    """They come at once, before anybody can know, and would occupy every session."""
+    bastion = through(sshd, TIMEOUTopen=300, sessions=3)
+    daemon = beside_black_hole(launch, to_redis, black_hole, bastion)
+    clients = [daemon.connect("hole") for _ in range(10)]
+    daemon.wait_for_log(r"\[hole\] accepted", count=10)
+    daemon.wait_for_log("session logging in -> ready", count=2)
+    for _ in range(5):
+        expect_ping(daemon, "redis")
+    for client in clients:
+        client.close()
+
+
 def test_endpoint_that_never_answers_does_not_delay_others(
     launch, to_redis, through, sshd, black_hole
 ):
