@@ -1,6 +1,7 @@
 #include "watchdog.h"
 
 #include "base/attributes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -86,10 +87,7 @@ watchdog_start(struct serving *serving, struct event_base *base, struct inbox *i
 	size_t count = serving_worker_count(serving);
 	struct watchdog *watchdog =
 		memory_zero(sizeof *watchdog + count * sizeof watchdog->pings[0]);
-	const struct timeval half = {
-		.tv_sec = (time_t)(interval_us / 2 / 1000000),
-		.tv_usec = (suseconds_t)(interval_us / 2 % 1000000),
-	};
+	const struct timeval half = clock_span(interval_us / 2);
 
 	watchdog->serving = serving;
 	watchdog->inbox = inbox;

@@ -47,6 +47,10 @@ void inquiry_start(struct inquiry *inquiry, struct worker *worker);
 /* In the worker's thread: fills the answer in, and sends it back. */
 void inquiry_answer(struct inquiry *inquiry, struct worker *worker);
 
+/* The one of this name; NULL: there is none. */
+struct inquiry_service *inquiry_find_service(struct inquiry_service *services, size_t count,
+					     const char *name);
+
 void inquiry_free(struct inquiry *inquiry); /* NULL is fine */
 
 #endif

@@ -61,13 +61,6 @@ tell_all(struct surveyor *surveyor, const struct survey_result *result)
 	}
 }
 
-static struct timeval
-span_of(uint64_t span_us)
-{
-	return (struct timeval){.tv_sec = (time_t)(span_us / 1000000),
-				.tv_usec = (suseconds_t)(span_us % 1000000)};
-}
-
 /* A round, if somebody waits for one, as soon as it may be. */
 static void
 begin_soon(struct surveyor *surveyor)
@@ -78,7 +71,7 @@ begin_soon(struct surveyor *surveyor)
 	if (list_is_empty(&surveyor->waiting) || surveyor->round != NULL)
 		return;
 	if (surveyor->not_before_us > now_us)
-		left = span_of(surveyor->not_before_us - now_us);
+		left = clock_span(surveyor->not_before_us - now_us);
 	(void)event_add(&surveyor->begin, &left);
 }
 
@@ -114,16 +107,6 @@ end_round(struct surveyor *surveyor)
 	unref_round(round);
 }
 
-static struct inquiry_service *
-find_service(struct round *round, const char *name)
-{
-	for (size_t i = 0; i < round->result.service_count; i++) {
-		if (strcmp(round->services[i].name, name) == 0)
-			return &round->services[i];
-	}
-	return NULL;
-}
-
 /* Takes what is new out of the answer. */
 static void
 add_services(struct round *round, struct inquiry *inquiry)
@@ -135,7 +118,8 @@ add_services(struct round *round, struct inquiry *inquiry)
 		return;
 	round->services = grown;
 	for (size_t i = 0; i < inquiry->service_count; i++) {
-		struct inquiry_service *known = find_service(round, inquiry->services[i].name);
+		struct inquiry_service *known = inquiry_find_service(
+			round->services, round->result.service_count, inquiry->services[i].name);
 		if (known != NULL) {
 			health_merge(&known->view, &inquiry->services[i].view);
 			whereabouts_merge(&known->where, &inquiry->services[i].where);
@@ -202,7 +186,7 @@ static void
 on_begin(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 {
 	struct surveyor *surveyor = arg;
-	const struct timeval patience = span_of((uint64_t)surveyor->settings.patience_ms * 1000);
+	const struct timeval patience = clock_span((uint64_t)surveyor->settings.patience_ms * 1000);
 	struct worker *const *workers = NULL;
 	static const struct survey_result nothing;
 	struct round *round;

@@ -120,10 +120,7 @@ best_of(const struct endpoints *endpoints, const bool *is_tried)
 static void
 wait_for_check(struct endpoint *endpoint, uint64_t pause_us)
 {
-	const struct timeval pause = {
-		.tv_sec = (time_t)(pause_us / 1000000),
-		.tv_usec = (suseconds_t)(pause_us % 1000000),
-	};
+	const struct timeval pause = clock_span(pause_us);
 
 	if (is_checked(endpoint->all))
 		(void)event_add(&endpoint->timer, &pause);

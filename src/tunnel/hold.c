@@ -87,10 +87,7 @@ arm(struct hold *hold)
 		return;
 	if (deadline_us < now_us + wait_us)
 		wait_us = deadline_us > now_us ? deadline_us - now_us : 0;
-	const struct timeval wait = {
-		.tv_sec = (time_t)(wait_us / 1000000),
-		.tv_usec = (suseconds_t)(wait_us % 1000000),
-	};
+	const struct timeval wait = clock_span(wait_us);
 	(void)event_add(&hold->timer, &wait);
 }
 

@@ -39,14 +39,20 @@ copy_health(struct inquiry *inquiry, const struct health_book *book)
 	}
 }
 
-static struct inquiry_service *
-find_service(struct inquiry *inquiry, const char *name)
+struct inquiry_service *
+inquiry_find_service(struct inquiry_service *services, size_t count, const char *name)
 {
-	for (size_t i = 0; i < inquiry->service_count; i++) {
-		if (strcmp(inquiry->services[i].name, name) == 0)
-			return &inquiry->services[i];
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(services[i].name, name) == 0)
+			return &services[i];
 	}
 	return NULL;
+}
+
+static struct inquiry_service *
+find_service(const struct inquiry *inquiry, const char *name)
+{
+	return inquiry_find_service(inquiry->services, inquiry->service_count, name);
 }
 
 static void

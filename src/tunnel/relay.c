@@ -408,10 +408,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	if (limit_us == 0)
 		return;
 	if (quiet_us < limit_us) {
-		struct timeval rest = {
-			.tv_sec = (time_t)((limit_us - quiet_us) / second_us),
-			.tv_usec = (suseconds_t)((limit_us - quiet_us) % second_us),
-		};
+		const struct timeval rest = clock_span(limit_us - quiet_us);
 		(void)event_add(&relay->timer, &rest);
 		return;
 	}

@@ -239,10 +239,7 @@ on_turn(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	struct warm *warm = arg;
 	size_t alive = free_dead(warm);
 	uint64_t pause_us = backoff_left_us(&warm->backoff, clock_now_us());
-	const struct timeval pause = {
-		.tv_sec = (time_t)(pause_us / 1000000),
-		.tv_usec = (suseconds_t)(pause_us % 1000000),
-	};
+	const struct timeval pause = clock_span(pause_us);
 
 	if (alive < warm->count && pause_us > 0) {
 		(void)event_add(&warm->turn, &pause);
