@@ -32,6 +32,7 @@ struct dial_request {
 	struct session_pool *pool;            /* of the bastion to hop through; NULL: none */
 	struct watch *const *watches;         /* of the endpoints: what they know to be demoted is
 					       * left out; NULL: nothing is */
+	bool takes_demoted;                   /* if nothing else is left: reading goes on */
 	struct spread *spread;                /* of the service's addresses; NULL: take them in
 					       * the order in which they come */
 	bool is_anew;                         /* look up again, do not use what is known */

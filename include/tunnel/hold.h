@@ -22,15 +22,16 @@ struct hold;
 /* Dial now, and once more if a dial is under way: somebody has just come through. */
 typedef void hold_go_cb(void *arg);
 
-/* The time is up. The seat is parked no more. */
+/* The time is up. The seat is parked no more; a dial may be under way. */
 typedef void hold_give_up_cb(void *arg);
 
-/* A client's place. It lives with whoever takes it. Both callbacks come from the loop or from
- * inside hold_leave(), and may leave. */
+/* A client's place. It lives with whoever takes it. Both callbacks come from the loop, and may
+ * leave. */
 struct hold_seat {
 	struct list link;
 	struct hold *hold; /* NULL: has left */
 	bool is_parked;    /* false: a dial is under way */
+	bool is_held;      /* it was parked, so the deadline counts also while it tries again */
 	uint64_t since_us; /* when that began */
 	uint64_t deadline_us;
 	hold_go_cb *on_go;

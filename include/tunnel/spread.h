@@ -19,6 +19,9 @@ struct spread *spread_new(void);
 /* All places must have been given back. NULL is fine. */
 void spread_free(struct spread *spread);
 
+/* Whether each of them has failed lately, and its pause goes on. */
+bool spread_is_all_left_out(const struct spread *spread, const struct resolved *addresses);
+
 /* Puts the addresses in the order in which they should be tried. The first counts as one tunnel
  * more until spread_close(), so that many who come at once do not all go to the same one. Returns
  * borrowed; NULL where nobody counts it. */

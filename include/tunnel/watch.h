@@ -77,6 +77,9 @@ size_t watch_endpoint(const struct watch *watch);
 /* Looks the name up now, if anybody uses the endpoint, rather than in its time. */
 void watch_look_now(struct watch *watch);
 
+/* Whether a server was reported a moment ago, so that what is known of the name may be old. */
+bool watch_has_demoted(const struct watch *watch);
+
 /* Takes out of `resolved` what was reported a moment ago, as names follow a little later. */
 void watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved);
 

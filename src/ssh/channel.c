@@ -35,6 +35,7 @@ session_ended(const struct ssh_channel *channel, struct err *err)
 {
 	(void)err_set(err, "the session to bastion '%s' is gone: %s",
 		      channel->session->request.bastion->name, channel->session->why.text);
+	(void)err_mark(err, ERR_DISCONNECTED);
 	return STREAM_RESET;
 }
 
@@ -47,6 +48,7 @@ classify(const struct ssh_channel *channel, ssize_t result, const char *doing, s
 		return STREAM_AGAIN;
 	(void)err_set(err, "%s through bastion '%s' failed (libssh2 error %ld)", doing,
 		      channel->session->request.bastion->name, (long)result);
+	(void)err_mark(err, ERR_DISCONNECTED);
 	return STREAM_RESET;
 }
 
@@ -114,6 +116,7 @@ channel_write(struct stream *stream, const void *bytes, size_t length, size_t *r
 					      length < PACKET_SIZE ? length : PACKET_SIZE);
 	if ((count == 0 || count == LIBSSH2_ERROR_EAGAIN) && is_closed(channel)) {
 		(void)err_set(err, "the endpoint has closed the connection");
+		(void)err_mark(err, ERR_DISCONNECTED);
 		return STREAM_RESET;
 	}
 	if (count == 0)

@@ -313,6 +313,29 @@ connect_to(struct dial *dial, const struct resolved *addresses)
 	}
 }
 
+/* Puts replicas in the order to try them. False, and the dial goes on: all of them have failed
+ * lately, and there is a service to fall back on. */
+static bool
+spread_over(struct dial *dial, struct resolved *addresses)
+{
+	struct spread *spread = dial->request.spread;
+
+	spread_close(dial->chosen);
+	dial->chosen = NULL;
+	if (spread == NULL)
+		return true;
+	if (dial->request.service->service->fallback != NULL &&
+	    spread_is_all_left_out(spread, addresses)) {
+		(void)err_set(&dial->err, "every address of '%s' has failed lately",
+			      address_host(dial->outcome.endpoint));
+		(void)err_mark(&dial->err, ERR_UNREACHABLE);
+		try_next_endpoint(dial, &dial->err);
+		return false;
+	}
+	dial->chosen = spread_arrange(spread, addresses);
+	return true;
+}
+
 /* Without the server that was the primary until a moment ago. */
 static void
 choose_address(struct dial *dial, const struct resolved *resolved)
@@ -321,10 +344,10 @@ choose_address(struct dial *dial, const struct resolved *resolved)
 
 	if (dial->request.watches != NULL)
 		watch_leave_out_demoted(dial->request.watches[endpoint_index(dial)], &left);
-	spread_close(dial->chosen);
-	dial->chosen = NULL;
-	if (dial->request.spread != NULL)
-		dial->chosen = spread_arrange(dial->request.spread, &left);
+	if (left.count == 0 && dial->request.takes_demoted)
+		left = *resolved;
+	if (!spread_over(dial, &left))
+		return;
 	if (left.count > 0) {
 		connect_to(dial, &left);
 		return;
@@ -350,6 +373,15 @@ on_resolved(void *arg, const struct resolved *resolved, const struct err *err)
 		choose_address(dial, resolved);
 }
 
+/* What is remembered of the name leads to a server that is the primary no longer. */
+static bool
+is_name_doubtful(const struct dial *dial)
+{
+	struct watch *const *watches = dial->request.watches;
+
+	return watches != NULL && watch_has_demoted(watches[endpoint_index(dial)]);
+}
+
 static void
 resolve(struct dial *dial, const struct address *endpoint)
 {
@@ -357,7 +389,7 @@ resolve(struct dial *dial, const struct address *endpoint)
 	struct resolver *resolver = dial->request.resolver;
 
 	begin_step(dial);
-	dial->lookup = dial->request.is_anew
+	dial->lookup = dial->request.is_anew || is_name_doubtful(dial)
 			       ? resolver_start_anew(resolver, host, endpoint->port, on_resolved,
 						     dial)
 			       : resolver_start(resolver, host, endpoint->port, on_resolved, dial);

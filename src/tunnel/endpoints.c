@@ -202,12 +202,14 @@ on_checked(void *arg, const struct dial_outcome *outcome, const struct err *err)
 	struct endpoint *endpoint = arg;
 
 	event_active(&endpoint->all->tidy, EV_TIMEOUT, 0);
-	if (outcome == NULL) {
-		fail_check(endpoint, err);
+	if (outcome != NULL)
+		endpoint->stream = outcome->stream;
+	if (endpoint->state != ENDPOINT_CHECKING) /* a tunnel came through meanwhile */
 		return;
-	}
-	endpoint->stream = outcome->stream;
-	come_back(endpoint, "it takes connections");
+	if (outcome != NULL)
+		come_back(endpoint, "it takes connections");
+	else
+		fail_check(endpoint, err);
 }
 
 static void
@@ -338,7 +340,9 @@ endpoints_note_success(struct endpoints *endpoints, size_t index)
 
 	if (endpoint->state == ENDPOINT_UP)
 		return;
-	stop_check(endpoint);
+	/* A check under way is freed later: we may be called while the session below both is telling
+	 * its channels what has arrived. */
+	event_active(&endpoints->tidy, EV_TIMEOUT, 0);
 	come_back(endpoint, "a tunnel came through");
 }
 

@@ -349,14 +349,14 @@ generation_wake(struct generation *generation)
 	}
 }
 
-/* The watch of the same endpoint of a service with the same name; NULL: there is none. A reload may
- * have changed both. */
-static struct watch *
-find_watch(const struct generation *generation, const struct demotion *demotion)
+void
+generation_hear_demotion(struct generation *generation, const struct demotion *demotion)
 {
 	const struct config *config = setup_config(generation->setup);
 	const struct service *heard = setup_config(demotion->setup)->services[demotion->service];
 	const struct address *endpoint = &heard->options.connect.items[demotion->endpoint];
+
+	/* By name: a reload may have changed all else. */
 
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct service *service = config->services[i];
@@ -366,19 +366,10 @@ find_watch(const struct generation *generation, const struct demotion *demotion)
 			continue;
 		for (size_t j = 0; j < connect->count; j++) {
 			if (address_compare(&connect->items[j], endpoint) == 0)
-				return generation->services[i].watches[j];
+				(void)watch_hear_demoted(generation->services[i].watches[j],
+							 &demotion->address);
 		}
 	}
-	return NULL;
-}
-
-void
-generation_hear_demotion(struct generation *generation, const struct demotion *demotion)
-{
-	struct watch *watch = find_watch(generation, demotion);
-
-	if (watch != NULL)
-		(void)watch_hear_demoted(watch, &demotion->address);
 }
 
 struct generation *

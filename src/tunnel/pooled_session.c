@@ -96,6 +96,8 @@ answer(struct pooled_session *pooled, struct stream *channel, const struct err *
 void
 pooled_session_kill(struct pooled_session *pooled)
 {
+	if (pooled->state == POOLED_DEAD)
+		return;
 	set_state(pooled, POOLED_DEAD);
 	answer(pooled, NULL, NULL);
 	change(pooled);
@@ -177,6 +179,8 @@ on_lost(void *arg, const struct err *err)
 {
 	struct pooled_session *pooled = arg;
 
+	if (pooled->state == POOLED_DEAD) /* it was given up in this very turn */
+		return;
 	pooled->request.events->on_lost(pooled->request.arg, err);
 	pooled_session_kill(pooled);
 }

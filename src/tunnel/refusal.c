@@ -116,5 +116,7 @@ refusal_free(struct refusal *refusal)
 	if (refusal == NULL)
 		return;
 	(void)event_del(&refusal->timer);
+	stream_set_interest(refusal->request.client, 0);
+	stream_set_handler(refusal->request.client, NULL, NULL);
 	free(refusal);
 }

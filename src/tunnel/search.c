@@ -100,7 +100,8 @@ park(struct search *search)
 static void
 dial_soon(struct search *search)
 {
-	set_state(search, SEARCH_STARTING);
+	if (search->state != SEARCH_STARTING)
+		set_state(search, SEARCH_STARTING);
 	event_active(&search->kick, EV_TIMEOUT, 0);
 }
 
@@ -161,8 +162,9 @@ on_failed(struct search *search, const struct err *err)
 	} else if (search->err.kind == ERR_NAME_STALE && !search->takes_stale_answers) {
 		search->takes_stale_answers = true;
 		dial_soon(search);
-	} else if (may_pass(search->err.kind) && search->has_failed) {
-		give_up(search); /* the time was up meanwhile */
+	} else if (may_pass(search->err.kind) && search->has_failed &&
+		   clock_now_us() >= search->seat.deadline_us) {
+		give_up(search); /* else there is no room to wait */
 	} else {
 		end(search, NULL);
 	}
@@ -191,8 +193,7 @@ start_dial(struct search *search)
 
 	request.is_anew = search->has_failed;
 	request.log = search->request.log;
-	if (search->takes_stale_answers)
-		request.watches = NULL;
+	request.takes_demoted = search->takes_stale_answers;
 	set_state(search, SEARCH_DIALLING);
 	search->dial = dial_start(&request, on_dialled, search);
 	if (search->dial != NULL)
@@ -221,6 +222,13 @@ on_kick(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	start_dial(search);
 }
 
+static void
+drop_dial(struct search *search)
+{
+	dial_free(search->dial);
+	search->dial = NULL;
+}
+
 /* The hold says that it is time to dial, perhaps in place of a dial that is stuck. */
 static void
 on_go(void *arg)
@@ -229,8 +237,8 @@ on_go(void *arg)
 
 	if (search->state == SEARCH_STARTING)
 		return;
-	dial_free(search->dial);
-	search->dial = NULL;
+	drop_dial(search);
+	search->target = search->request.service;
 	dial_soon(search);
 }
 
@@ -239,6 +247,8 @@ on_give_up(void *arg)
 {
 	struct search *search = arg;
 
+	drop_dial(search);
+	(void)event_del(&search->kick);
 	search->err = *hold_failure(search->seat.hold);
 	if (search->err.kind == ERR_NAME_STALE && !search->takes_stale_answers) {
 		search->takes_stale_answers = true;

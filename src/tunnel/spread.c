@@ -42,16 +42,26 @@ forget_one(struct spread *spread)
 	}
 }
 
+static struct spread_place *
+find_known(const struct spread *spread, const struct resolved_address *address)
+{
+	for (struct list *link = spread->places.next; link != &spread->places; link = link->next) {
+		if (resolved_is_same(&place_of(link)->address, address))
+			return place_of(link);
+	}
+	return NULL;
+}
+
 /* Those that were asked for last stand at the end. NULL: no memory, or too many in use. */
 static struct spread_place *
 find(struct spread *spread, const struct resolved_address *address)
 {
-	for (struct list *link = spread->places.next; link != &spread->places; link = link->next) {
-		if (!resolved_is_same(&place_of(link)->address, address))
-			continue;
-		list_remove(link);
-		list_append(&spread->places, link);
-		return place_of(link);
+	struct spread_place *known = find_known(spread, address);
+
+	if (known != NULL) {
+		list_remove(&known->link);
+		list_append(&spread->places, &known->link);
+		return known;
 	}
 	if (spread->count >= MAX_PLACES)
 		forget_one(spread);
@@ -64,6 +74,12 @@ find(struct spread *spread, const struct resolved_address *address)
 	list_append(&spread->places, &place->link);
 	spread->count++;
 	return place;
+}
+
+static bool
+is_left_out(const struct spread_place *place, uint64_t now_us)
+{
+	return place->backoff.failures > 0 && backoff_left_us(&place->backoff, now_us) > 0;
 }
 
 struct ranked {
@@ -109,6 +125,19 @@ spread_free(struct spread *spread)
 	free(spread);
 }
 
+bool
+spread_is_all_left_out(const struct spread *spread, const struct resolved *addresses)
+{
+	uint64_t now_us = clock_now_us();
+
+	for (size_t i = 0; i < addresses->count; i++) {
+		const struct spread_place *place = find_known(spread, &addresses->items[i]);
+		if (place == NULL || !is_left_out(place, now_us))
+			return false;
+	}
+	return true;
+}
+
 struct spread_place *
 spread_arrange(struct spread *spread, struct resolved *addresses)
 {
@@ -122,8 +151,7 @@ spread_arrange(struct spread *spread, struct resolved *addresses)
 		ranked[i] = (struct ranked){.address = addresses->items[i]};
 		if (place == NULL)
 			continue;
-		ranked[i].is_left_out = place->backoff.failures > 0 &&
-					backoff_left_us(&place->backoff, now_us) > 0;
+		ranked[i].is_left_out = is_left_out(place, now_us);
 		ranked[i].open = place->open;
 		ranked[i].turn = place->turn;
 	}

@@ -435,8 +435,11 @@ tunnel_drain(struct tunnel *tunnel)
 	tunnel->is_draining = true;
 	if (tunnel->state == TUNNEL_RELAYING)
 		relay_drain(tunnel->relay);
-	if (tunnel->state == TUNNEL_REFUSING)
+	if (tunnel->state == TUNNEL_REFUSING) {
+		refusal_free(tunnel->refusal); /* its timer may be due in this very turn */
+		tunnel->refusal = NULL;
 		end(tunnel, STATS_NOT_CONNECTED);
+	}
 	if (tunnel->state != TUNNEL_DIALLING || buffer_length(&tunnel->early) > 0)
 		return;
 	/* What it has asked for already counts. */

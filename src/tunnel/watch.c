@@ -166,6 +166,10 @@ compare(struct watch *watch, const struct resolved *resolved)
 		gone = user->address;
 		is_gone = true;
 	}
+	/* The name has followed. If it comes back to that server, a report will be news again. */
+	if (watch->demoted_us != 0 && watch->demoted.storage.ss_family != resolved->unheard &&
+	    !resolved_contains(resolved, &watch->demoted))
+		watch->demoted_us = 0;
 	/* One address at a time: there are rarely two. */
 	if (is_gone)
 		tell_all(watch, &gone, "its name leads there no longer");
@@ -309,12 +313,18 @@ watch_look_now(struct watch *watch)
 		event_active(&watch->timer, EV_TIMEOUT, 0);
 }
 
+bool
+watch_has_demoted(const struct watch *watch)
+{
+	return watch->demoted_us != 0 && clock_now_us() - watch->demoted_us <= kept_out_us;
+}
+
 void
 watch_leave_out_demoted(const struct watch *watch, struct resolved *resolved)
 {
 	size_t kept = 0;
 
-	if (watch->demoted_us == 0 || clock_now_us() - watch->demoted_us > kept_out_us)
+	if (!watch_has_demoted(watch))
 		return;
 	for (size_t i = 0; i < resolved->count; i++) {
 		if (!resolved_is_same(&resolved->items[i], &watch->demoted))

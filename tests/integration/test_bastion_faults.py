@@ -449,6 +449,34 @@ def test_killed_bastion_closes_its_clients_at_once_and_serves_again(
     wait_for(lambda: comes_through(daemon), "the next client gets through", 20)
 
 
+def test_client_in_a_handshake_waits_for_the_next_session(
+    launch, through, make_sshd, serve, certificates
+):
+    """The bastion is lost before the endpoint has answered; nothing was said yet, so it begins anew."""
+    hung = serve(hold)
+    server = make_sshd()
+    daemon = launch(
+        Service(
+            "redis",
+            connect=f"localhost:{hung.port}",
+            CAfile=certificates.ca_file,
+            bastion="hop",
+            TIMEOUThold=60,
+            TIMEOUTbusy=300,
+        ),
+        bastions=(through(server),),
+        globals={"workers": 1},
+    )
+    with daemon.connect() as client:
+        hung.wait_for_connections(1)
+        server.kill()
+        daemon.wait_for_log("the client is held")
+        hung.close()
+        serve(greet, tls=good_tls(certificates), address=("127.0.0.1", hung.port))
+        server.start()
+        assert client.read(len(HELLO)) == HELLO
+
+
 BULK = 32 << 20  # more than all buffers on the way hold
 
 

@@ -79,6 +79,12 @@ enter(struct place *place, size_t index, uint64_t span_us)
 }
 
 static void
+run_what_is_due(const struct place *place)
+{
+	assert_true(event_base_loop(place->base, EVLOOP_NONBLOCK) >= 0);
+}
+
+static void
 no_more_than_so_many_wait(void **state)
 {
 	struct place *place = *state;
@@ -110,6 +116,51 @@ nobody_waits_beyond_the_deadline(void **state)
 }
 
 static void
+the_deadline_counts_while_trying_too(void **state)
+{
+	struct place *place = *state;
+
+	assert_true(hold_park(enter(place, 0, 300 * 1000)));
+	while (place->gone == 0) /* it tries, and never comes to an end */
+		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+	assert_int_equal(place->given_up, 0);
+	while (place->given_up == 0)
+		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+	assert_int_equal(place->gone, 1);
+}
+
+static void
+who_has_never_waited_has_time(void **state)
+{
+	struct place *place = *state;
+
+	(void)enter(place, 0, 1000); /* dials, by its own limits */
+	assert_true(hold_park(enter(place, 1, 200 * 1000)));
+	while (place->given_up == 0)
+		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+	assert_int_equal(place->given_up, 1);
+	assert_false(place->seats[1].is_held);
+	assert_ptr_equal(place->seats[0].hold, place->hold);
+}
+
+static void
+a_late_comer_does_not_wait_longer_for_others(void **state)
+{
+	struct place *place = *state;
+
+	assert_true(hold_park(enter(place, 0, soon_us)));
+	while (place->gone < 6) { /* until pauses are long */
+		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+		if (!place->seats[0].is_parked)
+			assert_true(hold_park(&place->seats[0]));
+	}
+	assert_true(hold_park(enter(place, 1, 20 * 1000)));
+	while (place->given_up == 0)
+		assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+	assert_int_equal(place->gone, 6); /* before the next one tries */
+}
+
+static void
 one_tries_for_all(void **state)
 {
 	struct place *place = *state;
@@ -122,6 +173,8 @@ one_tries_for_all(void **state)
 	assert_int_equal(hold_count(place->hold), 9);
 
 	hold_leave(&place->seats[0], true);
+	assert_int_equal(place->gone, 1); /* nobody's callbacks are called from there */
+	run_what_is_due(place);
 	assert_int_equal(place->gone, 10);
 	assert_int_equal(hold_count(place->hold), 0);
 }
@@ -154,10 +207,12 @@ who_is_overtaken_begins_anew(void **state)
 	stuck->since_us = through->since_us - 1000 * 1000;
 	slow->since_us = through->since_us - 999 * 1000;
 	hold_leave(through, true);
+	run_what_is_due(place);
 	assert_int_equal(place->gone, 1);
 	assert_true(stuck->since_us >= through->since_us);
 
 	hold_leave(slow, true); /* which was begun with before the other one was, anew */
+	run_what_is_due(place);
 	assert_int_equal(place->gone, 1);
 }
 
@@ -181,6 +236,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(no_more_than_so_many_wait, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_waits_beyond_the_deadline, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(the_deadline_counts_while_trying_too, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(who_has_never_waited_has_time, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_late_comer_does_not_wait_longer_for_others,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_tries_for_all, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(those_who_wait_take_turns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_is_overtaken_begins_anew, set_up, tear_down),

@@ -69,6 +69,7 @@ class NameServer:
         self.names: dict[str, Name] = {}
         self.conduct = Conduct()
         self.questions: list[Question] = []
+        self._slips: dict[str, Name] = {}
         self._lock = threading.Lock()
         self._udp = make_socket(socket.AF_INET, socket.SOCK_DGRAM)
         while True:
@@ -90,6 +91,11 @@ class NameServer:
         """The name has these addresses from now on; none: it exists without any."""
         with self._lock:
             self.names[name] = Name(list(addresses), ttl, **options)
+
+    def slip(self, name: str, *addresses: str) -> None:
+        """The next answer for IPv4 has these addresses, and the one after it the right ones."""
+        with self._lock:
+            self._slips[name] = Name(list(addresses))
 
     def remove(self, name: str) -> None:
         """There is no such name any more."""
@@ -150,6 +156,8 @@ class NameServer:
         with self._lock:
             self.questions.append(Question(number, name, kind, transport, size))
             conduct, known = self.conduct, self.names.get(name)
+            if kind == A:
+                known = self._slips.pop(name, known)
         if conduct.silent or kind in conduct.drops:
             return None
         is_cut = conduct.truncates and transport == "udp"
