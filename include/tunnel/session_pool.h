@@ -57,7 +57,10 @@ void session_pool_cancel(struct channel_request *request);
  * no session is left. */
 void session_pool_warm_up(struct session_pool *pool);
 
-/* Asks its sessions for a sign of life now, and forgets the pause that a failure began. */
+/* Forgets the pause that a failure began: its cause may have been mended. */
+void session_pool_retry(struct session_pool *pool);
+
+/* The same, and asks its sessions for a sign of life now. */
 void session_pool_wake(struct session_pool *pool);
 
 #endif

@@ -114,17 +114,29 @@ is_explained_by_words(struct ssh_session *session)
 	return true;
 }
 
+/* What a way that ended before a word was said may mean. */
+static const char *
+hint_of_silence(const struct bastion *bastion)
+{
+	if (bastion->options.proxy_command != NULL)
+		return "before a word of SSH was said";
+	if (bastion->options.port == 22)
+		return "before a word was said; does it shut this address out (fail2ban, "
+		       "hosts.deny, MaxStartups)?";
+	return "during the SSH handshake, before a word was said, as where TLS is spoken (SSH's "
+	       "port is mostly 22)";
+}
+
 void
 ssh_explain_lower_end(struct ssh_session *session)
 {
 	if (session->state == SSH_SESSION_LOGIN)
 		(void)err_wrap(&session->why, "during the login");
 	else if (session->state == SSH_SESSION_GREETING && !is_explained_by_words(session))
-		(void)err_wrap(&session->why,
+		(void)err_wrap(&session->why, "%s",
 			       ssh_session_greeting(session).length > 0
 				       ? "during the SSH handshake"
-				       : "during the SSH handshake, before a word was said, as "
-					 "where TLS is spoken (SSH's port is mostly 22)");
+				       : hint_of_silence(session->request.bastion));
 }
 
 void

@@ -19,9 +19,11 @@ find_rsa_signature(const struct ssh_session *session)
 	const char *banner = libssh2_session_banner_get(session->ssh);
 	const char *openssh = banner != NULL ? strstr(banner, "OpenSSH_") : NULL;
 
-	return openssh != NULL && strtod(openssh + strlen("OpenSSH_"), NULL) >= 7.2
-		       ? RSA_SIGNATURE_SHA2_512
-		       : RSA_SIGNATURE_SHA1;
+	/* "OpenSSH_9.2p1", "OpenSSH_for_Windows_9.5" */
+	if (openssh != NULL)
+		openssh += strcspn(openssh, "0123456789");
+	return openssh != NULL && strtod(openssh, NULL) >= 7.2 ? RSA_SIGNATURE_SHA2_512
+							       : RSA_SIGNATURE_SHA1;
 }
 
 /* Begins where the last login ended. */
@@ -217,9 +219,10 @@ give_up(const struct ssh_login *login, struct err *err)
 {
 	if (login->accepted[0] != '\0') {
 		(void)err_set(err,
-			      "the login as '%s' was refused: the server took %s, and wants more "
-			      "than that (AuthenticationMethods): it offers %s; write "
-			      "passwordFile, or have it ask this user for a key only",
+			      "the login as '%s' was refused: the server took %s, and either "
+			      "wants more than that (AuthenticationMethods; it offers %s, so write "
+			      "passwordFile), or does not let this user in (PermitRootLogin, "
+			      "AllowUsers, an account that has expired)",
 			      login->user, login->accepted, login->methods);
 		return STREAM_FAILED;
 	}

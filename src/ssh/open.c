@@ -54,7 +54,9 @@ explain_failed_open(struct ssh_session *session, struct err *err)
 	} else if (text != NULL && strstr(text, "prohibited") != NULL) {
 		(void)err_set(err,
 			      "bastion '%s' does not allow forwarding to %s; its sshd_config has "
-			      "AllowTcpForwarding no, or PermitOpen without it",
+			      "AllowTcpForwarding no or PermitOpen without it, or the key's line "
+			      "in authorized_keys says no-port-forwarding or restrict, as for root "
+			      "on EC2 (there the user is ec2-user, ubuntu or admin)",
 			      bastion, session->open.endpoint);
 		(void)err_mark(err, ERR_FORBIDDEN);
 	} else if (text != NULL && strstr(text, "connect failed") != NULL) {

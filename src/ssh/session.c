@@ -328,6 +328,9 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 		if (has_died(session))
 			break;
 		session->has_probed = ssh_open_probe(session);
+		/* An open is in the way: libssh2 must look at the clock to give it up. */
+		if (!session->has_probed)
+			ssh_session_go_on_later(session);
 		arm_timer_ms(session, options_of(session)->alive_interval_ms);
 		return;
 	case SSH_SESSION_ENDED:

@@ -197,6 +197,7 @@ make_pool(struct generation *generation, const struct generation *previous,
 	shared = find_pool(generation, previous, bastion);
 	if (shared != NULL) {
 		pools[bastion->index] = session_pool_ref(shared);
+		session_pool_retry(shared); /* known hosts or authorized keys may be others now */
 		return true;
 	}
 	const struct session_pool_request request = {

@@ -39,6 +39,7 @@ struct pooled_session {
 	struct err failure; /* why it did not come about, and whether that was the server's wish */
 	bool is_refused;
 	bool was_idle;
+	bool has_served; /* it has opened a channel */
 
 	/* The one open that may be under way. */
 	const struct address *endpoint;        /* borrowed */
@@ -181,7 +182,7 @@ on_lost(void *arg, const struct err *err)
 
 	if (pooled->state == POOLED_DEAD) /* it was given up in this very turn */
 		return;
-	pooled->request.events->on_lost(pooled->request.arg, err);
+	pooled->request.events->on_lost(pooled->request.arg, err, pooled->has_served);
 	pooled_session_kill(pooled);
 }
 
@@ -226,8 +227,10 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	struct pooled_session *pooled = arg;
 
 	pooled->is_slow = false;
-	if (channel != NULL)
+	if (channel != NULL) {
 		pooled->reached_us = clock_now_us();
+		pooled->has_served = true;
+	}
 	answer(pooled, channel, err);
 	change(pooled);
 }

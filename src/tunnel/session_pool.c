@@ -112,32 +112,50 @@ on_failed(void *arg, const struct err *err, bool is_refused)
 		fail_waiting(pool, NULL, &pool->last_err);
 }
 
+/* That a login succeeded is not enough to forget failures: some servers let a user in and end the
+ * session at once. */
 static void
 on_ready(void *arg, bool needs_person)
 {
 	struct session_pool *pool = arg;
 
-	backoff_reset(&pool->backoff);
 	pool->ready_since_us = clock_now_us();
 	pool->needs_person = needs_person;
 	log_write(&pool->log, LOG_LEVEL_NOTICE, "bastion '%s': logged in to %s:%d", name_of(pool),
 		  options_of(pool)->host, options_of(pool)->port);
 }
 
+/* A session that was good for nothing: the next one has to wait, also for those who ask for it. */
 static void
-on_lost(void *arg, const struct err *err)
+on_useless(struct session_pool *pool, uint64_t now_us, const struct err *err)
+{
+	(void)backoff_fail(&pool->backoff, now_us, false);
+	(void)err_set(&pool->last_err,
+		      "bastion '%s' let us in, and ended the session at once: %s; is the user's "
+		      "account there in order (ChrootDirectory, shell, limits)?",
+		      name_of(pool), err->text);
+	(void)err_mark(&pool->last_err, ERR_DISCONNECTED);
+}
+
+static void
+on_lost(void *arg, const struct err *err, bool has_served)
 {
 	struct session_pool *pool = arg;
 	uint64_t now_us = clock_now_us();
 	char next[48] = "";
 
-	if (now_us - pool->ready_since_us >= GOOD_LIFE_US)
+	if (now_us - pool->ready_since_us >= GOOD_LIFE_US) {
 		backoff_reset(&pool->revival);
+		backoff_reset(&pool->backoff);
+	} else if (!has_served) {
+		on_useless(pool, now_us, err);
+	}
 	if (pool->is_eager)
 		(void)snprintf(next, sizeof next, " (next login in %.1f s at the latest)",
 			       (double)backoff_fail(&pool->revival, now_us, false) / 1e6);
-	log_write(&pool->log, LOG_LEVEL_WARNING, "bastion '%s': the session is lost: %s%s",
-		  name_of(pool), err->text, next);
+	log_write_repeatable(&pool->log, LOG_LEVEL_WARNING, NULL, err->text,
+			     "bastion '%s': the session is lost: %s%s", name_of(pool), err->text,
+			     next);
 }
 
 static void
@@ -209,6 +227,8 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 			give_up_in_line(request);
 		return;
 	}
+	if (channel != NULL)
+		backoff_reset(&pool->backoff);
 	/* An endpoint that did not answer one will not answer the others. */
 	if (channel == NULL && !pooled_session_is_useful(request->session))
 		fail_waiting(pool, request->endpoint, err);
@@ -514,11 +534,17 @@ session_pool_warm_up(struct session_pool *pool)
 }
 
 void
-session_pool_wake(struct session_pool *pool)
+session_pool_retry(struct session_pool *pool)
 {
 	pool->backoff = (struct backoff){0};
 	pool->revival = (struct backoff){0};
+	take_turn_later(pool);
+}
+
+void
+session_pool_wake(struct session_pool *pool)
+{
 	for (struct list *link = pool->sessions.next; link != &pool->sessions; link = link->next)
 		pooled_session_probe(pooled_session_of(link));
-	take_turn_later(pool);
+	session_pool_retry(pool);
 }

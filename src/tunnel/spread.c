@@ -42,7 +42,7 @@ forget_one(struct spread *spread)
 	}
 }
 
-static struct spread_place *
+static const struct spread_place *
 find_known(const struct spread *spread, const struct resolved_address *address)
 {
 	for (struct list *link = spread->places.next; link != &spread->places; link = link->next) {
@@ -56,12 +56,12 @@ find_known(const struct spread *spread, const struct resolved_address *address)
 static struct spread_place *
 find(struct spread *spread, const struct resolved_address *address)
 {
-	struct spread_place *known = find_known(spread, address);
-
-	if (known != NULL) {
-		list_remove(&known->link);
-		list_append(&spread->places, &known->link);
-		return known;
+	for (struct list *link = spread->places.next; link != &spread->places; link = link->next) {
+		if (!resolved_is_same(&place_of(link)->address, address))
+			continue;
+		list_remove(link);
+		list_append(&spread->places, link);
+		return place_of(link);
 	}
 	if (spread->count >= MAX_PLACES)
 		forget_one(spread);

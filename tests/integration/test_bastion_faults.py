@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import select
 import signal
 import socket
 import threading
@@ -70,8 +71,8 @@ def logins_of(server) -> int:
 def load(request):
     """Clients that ping without end; load(daemon) returns a function that waits for their ends."""
 
-    def start(daemon, count: int = LOAD):
-        clients = [daemon.connect(timeout=10) for _ in range(count)]
+    def start(daemon, count: int = LOAD, timeout: float = 10):
+        clients = [daemon.connect(timeout=timeout) for _ in range(count)]
         turns = [0] * count
         ends: list[str] = []
 
@@ -198,11 +199,27 @@ def test_endless_lines_before_the_version_are_given_up(tunnel, through, sshd, se
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-2.0-x\r\n\0\0\0\x14", b"SSH-1.5-old\r\n"]
+    "said, word",
+    [
+        (b"", "before a word was said"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "during the SSH handshake"),
+        (b"SSH-2.0-x\r\n\0\0\0\x14", "during the SSH handshake"),
+        (b"SSH-1.5-old\r\n", "during the SSH handshake"),
+    ],
 )
-def test_server_that_closes_at_once_is_reported(tunnel, through, sshd, serve, said):
+def test_server_that_closes_at_once_is_reported(tunnel, through, sshd, serve, said, word):
     daemon = tunnel(through(sshd, port=serve(send_then_close(said)).port))
-    expect_refusal(daemon)
+    expect_refusal(daemon, word)
+
+
+def test_key_that_may_not_forward_is_named(tunnel, through, make_sshd):
+    """As root's key on EC2."""
+    server = make_sshd()
+    keys = server.directory / "authorized_keys"
+    keys.write_text(
+        "".join(f"no-port-forwarding {line}\n" for line in keys.read_text().splitlines())
+    )
+    expect_refusal(tunnel(through(server)), "no-port-forwarding", "ec2-user")
 
 
 def test_server_that_stops_in_the_key_exchange_is_given_up(tunnel, through, sshd, serve):
@@ -333,6 +350,30 @@ def beside_black_hole(launch, to_redis, black_hole, bastion):
         bastions=(bastion,),
         globals={"workers": 1},
     )
+
+
+def test_server_that_lets_us_in_and_ends_the_session_is_not_stormed(
+    launch, to_redis, through, make_sshd, black_hole
+):
+    """It takes every login, and every session ends before it has served anybody."""
+    server = make_sshd()
+    bastion = through(server, TIMEOUTopen=300)
+    daemon = beside_black_hole(launch, to_redis, black_hole, bastion)
+    logins = 0
+    with daemon.connect("hole") as client:
+
+        def is_told() -> bool:
+            return bool(select.select([client.socket], [], [], 0)[0])
+
+        while not is_told():
+            wait_for(
+                lambda: is_told() or daemon.log().count("logged in to") > logins, "a login", 20
+            )
+            logins = daemon.log().count("logged in to")
+            server.kill_sessions()
+            assert logins < 8
+        client.expect_close()
+    daemon.wait_for_log(r"LOG3[^\n]*let us in, and ended the session at once")
 
 
 def test_endpoint_that_never_answers_is_given_up(launch, to_redis, through, sshd, black_hole):
@@ -665,6 +706,21 @@ def test_stopped_bastion_is_given_up_when_it_gives_no_sign(tunnel, through, make
     daemon = tunnel(through(server, aliveInterval=1, aliveCount=2))
     finish = load(daemon, 5)
     server.suspend()
+    assert finish() == ["closed"] * 5
+    daemon.wait_for_log("session is lost")
+
+
+@pytest.mark.heavy
+def test_stopped_bastion_is_given_up_although_a_client_waits_for_it(
+    tunnel, through, make_sshd, load
+):
+    """Its open is in the way of signs of life, until libssh2 gives it up after a minute."""
+    server = make_sshd()
+    daemon = tunnel(through(server, aliveInterval=1, aliveCount=2, TIMEOUTopen=1))
+    finish = load(daemon, 5, timeout=180)
+    server.suspend()
+    with daemon.connect() as client:
+        client.expect_close()
     assert finish() == ["closed"] * 5
     daemon.wait_for_log("session is lost")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import os
 import shutil
 import subprocess
@@ -362,6 +363,8 @@ def test_refused_login_names_the_methods_and_the_keys(tunnel, through, sshd, ssh
     line = expect_refusal(daemon, "was refused", "publickey", str(path), "stranger-key")
     assert "authorized_keys" in line
     assert line.count(str(path)) == 1, line
+    # It will be refused again: the pause is longer than after other failures.
+    assert float(re.search(r"next attempt in ([0-9.]+) s", line).group(1)) > 3
 
 
 def test_unknown_user_is_refused(tunnel, through, sshd):
