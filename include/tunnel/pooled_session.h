@@ -32,8 +32,8 @@ struct pooled_session_events {
 	void (*on_ready)(void *arg, bool needs_person);
 	/* It did not come about; `is_refused`: by the server, or because of its key. */
 	void (*on_failed)(void *arg, const struct err *err, bool is_refused);
-	/* After it was ready; `has_served`: it opened a channel by then. */
-	void (*on_lost)(void *arg, const struct err *err, bool has_served);
+	/* After it was ready; `is_useless`: somebody waited for its first channel. */
+	void (*on_lost)(void *arg, const struct err *err, bool is_useless);
 	/* What it may be used for has changed: the pool should look at its requests again. */
 	void (*on_change)(void *arg);
 };

@@ -182,7 +182,8 @@ on_lost(void *arg, const struct err *err)
 
 	if (pooled->state == POOLED_DEAD) /* it was given up in this very turn */
 		return;
-	pooled->request.events->on_lost(pooled->request.arg, err, pooled->has_served);
+	pooled->request.events->on_lost(pooled->request.arg, err,
+					pooled->on_channel != NULL && !pooled->has_served);
 	pooled_session_kill(pooled);
 }
 

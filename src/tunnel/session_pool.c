@@ -138,7 +138,7 @@ on_useless(struct session_pool *pool, uint64_t now_us, const struct err *err)
 }
 
 static void
-on_lost(void *arg, const struct err *err, bool has_served)
+on_lost(void *arg, const struct err *err, bool is_useless)
 {
 	struct session_pool *pool = arg;
 	uint64_t now_us = clock_now_us();
@@ -147,7 +147,7 @@ on_lost(void *arg, const struct err *err, bool has_served)
 	if (now_us - pool->ready_since_us >= GOOD_LIFE_US) {
 		backoff_reset(&pool->revival);
 		backoff_reset(&pool->backoff);
-	} else if (!has_served) {
+	} else if (is_useless) {
 		on_useless(pool, now_us, err);
 	}
 	if (pool->is_eager)
