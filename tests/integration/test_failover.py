@@ -541,21 +541,31 @@ def test_replica_that_breaks_tunnels_is_left_out(launch, name_server, serve):
     assert good.accepted >= 34
 
 
-def test_primary_stands_in_for_the_last_replica(launch, group, certificates):
+@pytest.fixture
+def launch_with_fallback(launch, group, certificates) -> Callable[[], Daemon]:
+    """Starts a daemon whose readers may fall back on the primary, and are not held."""
+
+    def start() -> Daemon:
+        common = {"CAfile": certificates.ca_file}
+        return launch(
+            Service("primary", connect=f"{PRIMARY}:{group.port}", role="primary", **common),
+            Service(
+                "replica",
+                connect=f"{REPLICA}:{group.port}",
+                role="replica",
+                fallback="primary",
+                **common,
+            ),
+            globals={"resolver": group.names.address, "workers": 1},
+        )
+
+    return start
+
+
+def test_primary_stands_in_for_the_last_replica(launch_with_fallback, group):
     group.set_replicas(group.nodes[1], ttl=60)
     group.nodes[1].stop()
-    common = {"CAfile": certificates.ca_file}
-    daemon = launch(
-        Service("primary", connect=f"{PRIMARY}:{group.port}", role="primary", **common),
-        Service(
-            "replica",
-            connect=f"{REPLICA}:{group.port}",
-            role="replica",
-            fallback="primary",
-            **common,
-        ),
-        globals={"resolver": group.names.address, "workers": 1},
-    )
+    daemon = launch_with_fallback()
     with daemon.connect("replica") as client:
         client.ask(b"SET a b\r\n", b"+OK\r\n")
         daemon.wait_for_log(r"\[replica\]: [^\n]*refused[^\n]*falling back to \[primary\]")
@@ -591,21 +601,10 @@ def test_primary_stands_in_at_once_while_all_replicas_are_known_to_fail(
         hole.close()
 
 
-def test_primary_stands_in_when_the_replicas_have_left_the_name(launch, group, certificates):
+def test_primary_stands_in_when_the_replicas_have_left_the_name(launch_with_fallback, group):
     """A reader's name without a record: there is nothing to wait for."""
     group.names.remove(REPLICA)
-    common = {"CAfile": certificates.ca_file}
-    daemon = launch(
-        Service("primary", connect=f"{PRIMARY}:{group.port}", role="primary", **common),
-        Service(
-            "replica",
-            connect=f"{REPLICA}:{group.port}",
-            role="replica",
-            fallback="primary",
-            **common,
-        ),
-        globals={"resolver": group.names.address, "workers": 1},
-    )
+    daemon = launch_with_fallback()
     with daemon.connect("replica") as client:
         client.ask(b"SET a b\r\n", b"+OK\r\n")
     daemon.wait_for_log(r"\[replica\]: [^\n]*no such name[^\n]*falling back to \[primary\]")
