@@ -198,20 +198,25 @@ start_session(struct session_pool *pool)
 	}
 }
 
-/* The request waited in line for as long as a login and an open may take. */
+/* No session is there for it: says so around the endpoint's name. */
 static void
-give_up_in_line(struct channel_request *request)
+refuse(struct channel_request *request, const char *before, const char *after)
 {
 	char endpoint[160];
 	struct err err;
 
-	(void)err_set(&err,
-		      "bastion '%s' had no session free for %s: others to the same endpoint wait "
-		      "for its answer, or all of them do (sessions)",
-		      name_of(request->pool),
-		      address_format(request->endpoint, endpoint, sizeof endpoint));
+	(void)err_set(&err, "bastion '%s' %s %s%s", name_of(request->pool), before,
+		      address_format(request->endpoint, endpoint, sizeof endpoint), after);
 	(void)err_mark(&err, ERR_TIMEOUT);
 	end_request(request, NULL, &err);
+}
+
+/* The request waited in line for as long as a login and an open may take. */
+static void
+give_up_in_line(struct channel_request *request)
+{
+	refuse(request, "had no session free for",
+	       ": others to the same endpoint wait for its answer, or all of them do (sessions)");
 }
 
 static void
@@ -264,16 +269,8 @@ is_last_one_left(const struct session_pool *pool)
 static void
 refuse_hopeless(struct channel_request *request)
 {
-	char endpoint[160];
-	struct err err;
-
-	(void)err_set(&err,
-		      "bastion '%s' still waits for an answer from %s, and has no session to spare "
-		      "for it (sessions)",
-		      name_of(request->pool),
-		      address_format(request->endpoint, endpoint, sizeof endpoint));
-	(void)err_mark(&err, ERR_TIMEOUT);
-	end_request(request, NULL, &err);
+	refuse(request, "still waits for an answer from",
+	       ", and has no session to spare for it (sessions)");
 }
 
 /* The last session is not for an endpoint that may not answer. */

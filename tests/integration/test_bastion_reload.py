@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from harness.ports import listening_ports
 from harness.ssh_keys import PASSPHRASE
 from harness.waiting import wait_for
@@ -86,19 +88,33 @@ def unlock(daemon, terminal: int) -> bool:
     return False
 
 
+@pytest.fixture
+def launch_at_terminal(launch, to_redis):
+    """Starts a daemon in front of a person who knows the passphrase."""
+    terminals: list[int] = []
+
+    def start(hop):
+        ours, theirs = os.openpty()
+        terminals.extend((ours, theirs))
+        return launch(
+            to_redis(bastion="hop"),
+            bastions=(hop,),
+            prefix=("sh", "-c", f'exec "$0" "$@" <{os.ttyname(theirs)}'),
+            ready=lambda daemon: unlock(daemon, ours),
+        )
+
+    yield start
+    for terminal in terminals:
+        os.close(terminal)
+
+
 def test_key_that_was_unlocked_at_the_terminal_is_kept(
-    launch, to_redis, make_sshd, through, ssh_keys, tmp_path
+    launch_at_terminal, make_sshd, through, ssh_keys, tmp_path
 ):
     server = make_sshd()
     key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
     hop = through(server, identityFile=key, identityAgent="none")
-    ours, theirs = os.openpty()
-    daemon = launch(
-        to_redis(bastion="hop"),
-        bastions=(hop,),
-        prefix=("sh", "-c", f'exec "$0" "$@" <{os.ttyname(theirs)}'),
-        ready=lambda daemon: unlock(daemon, ours),
-    )
+    daemon = launch_at_terminal(hop)
     with daemon.connect() as client:
         client.ping()
     daemon.reload()
@@ -110,12 +126,10 @@ def test_key_that_was_unlocked_at_the_terminal_is_kept(
     os.utime(key, (1, 1))
     daemon.reload(fails=True)
     assert "is encrypted" in daemon.log()
-    os.close(ours)
-    os.close(theirs)
 
 
 def test_wrong_passphrase_file_is_followed_by_the_question(
-    launch, to_redis, make_sshd, through, ssh_keys, tmp_path
+    launch_at_terminal, make_sshd, through, ssh_keys, tmp_path
 ):
     server = make_sshd()
     key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
@@ -123,15 +137,7 @@ def test_wrong_passphrase_file_is_followed_by_the_question(
     wrong.write_text("incorrect horse\n", encoding="ascii")
     wrong.chmod(0o600)
     hop = through(server, identityFile=key, identityAgent="none", passphraseFile=wrong)
-    ours, theirs = os.openpty()
-    daemon = launch(
-        to_redis(bastion="hop"),
-        bastions=(hop,),
-        prefix=("sh", "-c", f'exec "$0" "$@" <{os.ttyname(theirs)}'),
-        ready=lambda daemon: unlock(daemon, ours),
-    )
+    daemon = launch_at_terminal(hop)
     with daemon.connect() as client:
         client.ping()
     daemon.reload()  # nobody is asked again
-    os.close(ours)
-    os.close(theirs)
