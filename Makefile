@@ -118,6 +118,7 @@ SOURCES := \
 	src/redis/scan.c \
 	src/ssh/agent.c \
 	src/ssh/agent_message.c \
+	src/ssh/agent_query.c \
 	src/ssh/base64.c \
 	src/ssh/bcrypt_pbkdf.c \
 	src/ssh/certificate.c \
@@ -332,7 +333,7 @@ check-integration: all
 	@scripts/run-integration-tests $(BUILD)/cachetunnel $(PYTEST_ARGUMENTS)
 
 # libFuzzer comes with clang only. FUZZ_SECONDS is the time for each fuzzer.
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 5
 check-fuzz:
 	@scripts/run-fuzzers $(FUZZ_SECONDS) $(FUZZERS)
 

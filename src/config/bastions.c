@@ -328,14 +328,24 @@ set_way(struct bastions *bastions, struct bastion *bastion, const char *before,
 	bastion->via = refer_alias(bastions, way, bastion->at, true);
 }
 
-/* A name with a dot, of which ssh knows nothing more, is a host's. */
-static void
-use_as_host(struct bastion *bastion, const char *host)
+/* What ssh knows nothing more of is a host's name if it has a dot, or a user before it. False: it
+ * has neither, or `err` says what is wrong with it. */
+static bool
+use_as_host(struct bastion *bastion, const char *way, struct err *err)
 {
-	if (bastion->options.host == NULL)
-		bastion->options.host = memory_copy_text(host);
-	set_default_identities(bastion);
-	set_default_known_hosts(bastion);
+	char *copy = memory_copy_text(way);
+	struct target target = split_target(copy);
+	bool is_host = (target.user != NULL || strchr(target.host, '.') != NULL) &&
+		       address_is_host(target.host) && set_user_and_port(bastion, &target, err);
+
+	if (is_host && bastion->options.host == NULL)
+		bastion->options.host = memory_copy_text(target.host);
+	free(copy);
+	if (is_host) {
+		set_default_identities(bastion);
+		set_default_known_hosts(bastion);
+	}
+	return is_host;
 }
 
 /* `way` is one hop, or several with commas between them. */
@@ -360,14 +370,21 @@ refer_alias(struct bastions *bastions, const char *way, struct location at, bool
 		report_add(bastions->report, REPORT_ERROR, at,
 			   "ssh's configuration leads over '%.80s', and that fails: %s", way,
 			   err.text);
-	else if (strchr(way, '.') != NULL && address_is_host(way) && !alias.is_guarded)
-		use_as_host(bastion, way);
-	else
+	else if (alias.is_guarded || !use_as_host(bastion, way, &err))
 		report_no_alias(bastions, bastion, err.text);
 	bastions->depth--;
 	free(alias.jump);
 	free(copy);
 	return bastion;
+}
+
+/* `USER@WORD`: a host that is written with a dot, a colon or a port is meant as it stands. */
+static bool
+names_user_of_alias(const char *text)
+{
+	const char *sign = strrchr(text, '@');
+
+	return sign != NULL && strpbrk(sign, ".:") == NULL && address_is_host(sign + 1);
 }
 
 static struct bastion *
@@ -377,7 +394,7 @@ refer(struct bastions *bastions, const char *text, struct location at)
 
 	if (bastion != NULL)
 		return bastion;
-	if (strpbrk(text, "@:") != NULL)
+	if (strpbrk(text, "@:") != NULL && !names_user_of_alias(text))
 		return refer_inline(bastions, text, at);
 	return refer_alias(bastions, text, at, false);
 }

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/terminal.h"
 #include "base/text.h"
+#include "ssh/agent_query.h"
 #include "ssh/private_key.h"
 #include "ssh/public_key.h"
 
@@ -176,6 +177,45 @@ is_worth_asking(enum private_key_failure failure, bool is_default, bool has_agen
 	       (failure == PRIVATE_KEY_WRONG_PASSPHRASE && !is_default);
 }
 
+/* Its user has unlocked it there. `half` is the place that its public half has, if it has one. */
+static bool
+is_in_agent(const struct ssh_credentials *credentials, size_t half)
+{
+	const char *agent = ssh_credentials_agent(credentials);
+
+	return agent != NULL && half < credentials->public_count &&
+	       agent_query_has(agent, credentials->public_halves[half].blob,
+			       credentials->public_halves[half].length);
+}
+
+/* Says why a key's file cannot be used, unless that is nobody's mistake. */
+static void
+report_unusable(const struct ssh_credentials *credentials, const struct text_item *file,
+		enum private_key_failure failure, const struct err *err, struct report *report)
+{
+	bool is_default = file->at.file == NULL;
+	bool is_encrypted = failure == PRIVATE_KEY_NEEDS_PASSPHRASE;
+
+	if (is_default && (failure == PRIVATE_KEY_MISSING || is_encrypted))
+		return;
+	if (failure == PRIVATE_KEY_MISSING && credentials->bastion->origin == BASTION_ALIAS)
+		report_add(report, REPORT_NOTE, file->at,
+			   "key '%s' is not there; as by ssh, whose configuration names it, it is "
+			   "passed over",
+			   file->text);
+	else if (is_encrypted && ssh_credentials_agent(credentials) != NULL)
+		report_add(report, REPORT_NOTE, file->at,
+			   "key '%s' is encrypted, and there is no passphraseFile: it is used if "
+			   "the agent has it (ssh-add)",
+			   file->text);
+	else
+		report_add(report, is_default ? REPORT_WARNING : REPORT_ERROR,
+			   is_default ? credentials->bastion->at : file->at, "%s%s", err->text,
+			   is_encrypted ? "; write passphraseFile, or load it into an agent "
+					  "(ssh-add)"
+					: "");
+}
+
 static void
 add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 	     const char *passphrase, const struct ssh_credentials_help *help, struct report *report)
@@ -183,6 +223,7 @@ add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 	enum private_key_failure failure = PRIVATE_KEY_FAILED;
 	bool is_default = file->at.file == NULL;
 	bool has_agent = ssh_credentials_agent(credentials) != NULL;
+	size_t half = credentials->public_count;
 	struct err err;
 
 	/* As for ssh, a public key names one of the agent's. */
@@ -197,38 +238,17 @@ add_identity(struct ssh_credentials *credentials, const struct text_item *file,
 			keep_identity(credentials, file->text, key);
 			return;
 		}
+		if (failure == PRIVATE_KEY_NEEDS_PASSPHRASE && is_in_agent(credentials, half))
+			return;
 		if (help->may_ask)
 			key = unlock_by_asking(file->text, &failure, &err);
 	}
-	if (key != NULL) {
-		add_certificate(credentials, file, key, report);
-		keep_identity(credentials, file->text, key);
+	if (key == NULL) {
+		report_unusable(credentials, file, failure, &err, report);
 		return;
 	}
-	/* A default file that is not there, or that an agent is to unlock, is nobody's mistake. */
-	if (is_default &&
-	    (failure == PRIVATE_KEY_MISSING || failure == PRIVATE_KEY_NEEDS_PASSPHRASE))
-		return;
-	if (failure == PRIVATE_KEY_MISSING && credentials->bastion->origin == BASTION_ALIAS) {
-		report_add(report, REPORT_NOTE, file->at,
-			   "key '%s' is not there; as by ssh, whose configuration names it, it is "
-			   "passed over",
-			   file->text);
-		return;
-	}
-	if (failure == PRIVATE_KEY_NEEDS_PASSPHRASE && has_agent) {
-		report_add(
-			report, REPORT_NOTE, file->at,
-			"key '%s' is encrypted, and there is no passphraseFile: it is used if the "
-			"agent has it (ssh-add)",
-			file->text);
-		return;
-	}
-	report_add(report, is_default ? REPORT_WARNING : REPORT_ERROR,
-		   is_default ? credentials->bastion->at : file->at, "%s%s", err.text,
-		   failure == PRIVATE_KEY_NEEDS_PASSPHRASE
-			   ? "; write passphraseFile, or load it into an agent (ssh-add)"
-			   : "");
+	add_certificate(credentials, file, key, report);
+	keep_identity(credentials, file->text, key);
 }
 
 static const char *

@@ -99,13 +99,27 @@ is_explained_as_turned_away(struct ssh_session *session, const char *said)
 	return false;
 }
 
+/* RFC 4253, 5.1: 1.99 is the version of those who speak 2.0, too. */
+static bool
+is_explained_as_too_old(struct ssh_session *session, const char *version)
+{
+	if (strncmp(version, "SSH-1.", 6) != 0 || strncmp(version, "SSH-1.99-", 9) == 0)
+		return false;
+	(void)err_set(&session->why,
+		      "what answers is '%s', and only SSH 2 is spoken here; its "
+		      "configuration may say 'Protocol 1'",
+		      version);
+	(void)err_mark(&session->why, ERR_SSH_PROTOCOL);
+	return true;
+}
+
 static bool
 is_explained_by_words(struct ssh_session *session)
 {
 	char said[SAID_SIZE];
 
 	if (show_version(session, said, sizeof said))
-		return false;
+		return is_explained_as_too_old(session, said);
 	if (is_explained_as_turned_away(session, said))
 		return true;
 	(void)err_set(&session->why, "what answers is no SSH server: it said '%s'; %s", said,

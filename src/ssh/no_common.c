@@ -75,13 +75,34 @@ explain_kind(LIBSSH2_SESSION *ssh, struct wire_span greeting, const char *versio
 	return false;
 }
 
+/* The server's host keys are the matter, and it has shown what it has. */
+static bool
+explain_host_keys(const struct bastion *bastion, struct wire_span keys, const char *version,
+		  struct err *err)
+{
+	char theirs[LIST_SIZE];
+	char known[LIST_SIZE];
+
+	(void)show(keys, theirs);
+	if (*host_check_list_known(bastion, known, sizeof known) == '\0')
+		return err_set(err,
+			       "no common algorithm: '%s' has host keys for %s only, and this "
+			       "libssh2 (%s) takes none of them; make an ed25519 key there: "
+			       "ssh-keygen -A",
+			       version, theirs, LIBSSH2_VERSION);
+	return err_set(err,
+		       "no common algorithm: '%s' has host keys for %s only, and those known for "
+		       "'%s' are %s; compare the new one's fingerprint, then add it: ssh-keyscan "
+		       "-p %d %s",
+		       version, theirs, host_check_name(bastion), known, bastion->options.port,
+		       bastion->options.host);
+}
+
 void
 no_common_explain(const struct bastion *bastion, LIBSSH2_SESSION *ssh, struct wire_span greeting,
 		  const char *version, struct err *err)
 {
 	struct wire_span keys;
-	char theirs[LIST_SIZE];
-	char known[LIST_SIZE];
 
 	if (explain_kind(ssh, greeting, version, err))
 		;
@@ -93,14 +114,7 @@ no_common_explain(const struct bastion *bastion, LIBSSH2_SESSION *ssh, struct wi
 			      host_check_name(bastion), LIBSSH2_VERSION, version,
 			      bastion->options.port, bastion->options.host);
 	else if (server_offer_find(greeting.bytes, greeting.length, SERVER_OFFER_HOST_KEY, &keys))
-		(void)err_set(
-			err,
-			"no common algorithm: '%s' has host keys for %s only, and those known "
-			"for '%s' are %s; compare the new one's fingerprint, then add it: "
-			"ssh-keyscan -p %d %s",
-			version, show(keys, theirs), host_check_name(bastion),
-			host_check_list_known(bastion, known, sizeof known), bastion->options.port,
-			bastion->options.host);
+		(void)explain_host_keys(bastion, keys, version, err);
 	else
 		(void)err_set(err, "no common algorithm, or a broken key exchange, with '%s'",
 			      version);

@@ -144,6 +144,22 @@ def test_alias_of_a_real_configuration_works(inline, sshd, real_ssh, ssh_keys, h
     expect_ping(inline("cache-hop", env=env))
 
 
+def test_alias_may_have_another_user(inline, sshd, real_ssh, home):
+    env = real_ssh(
+        f"Host cache-hop\n  HostName {sshd.host}\n  Port {sshd.port}\n  User nobody\n"
+        f"  UserKnownHostsFile {home}/.ssh/known_hosts\n"
+    )
+    expect_ping(inline(f"{login_user()}@cache-hop", env=env))
+
+
+def test_user_of_what_is_no_alias_is_one_of_a_host(tmp_path, home, real_ssh):
+    env = real_ssh("Host other\n  HostName 127.0.0.1\n")
+    status, said = check(tmp_path, home, "bastion = somebody@cache-hop", env=env)
+    assert status == 0, said
+    status, said = check(tmp_path, home, "bastion = @cache-hop", env=env)
+    assert status == 1 and "@cache-hop" in said, said
+
+
 def test_alias_may_name_a_key_that_is_not_there(inline, sshd, real_ssh, ssh_keys, home):
     """ssh passes over it: people list the keys of all their machines."""
     env = real_ssh(

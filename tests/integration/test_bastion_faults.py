@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 import select
+import shutil
 import signal
 import socket
 import threading
@@ -28,8 +29,14 @@ from harness.peers import (
     send_in_drips,
     send_then_close,
 )
-from harness.process import anonymous_kib, descriptor_count, resident_kib, settled_descriptor_count
-from harness.waiting import deadline_scale, is_sanitised, wait_for
+from harness.process import (
+    anonymous_kib,
+    descriptor_count,
+    resident_kib,
+    settled_descriptor_count,
+    tcp_sockets,
+)
+from harness.waiting import deadline_scale, is_sanitised, wait_for, wait_until_still
 
 REFUSED = r"LOG3\[[^]]*\]:[^\n]*bastion 'hop'[^\n]*"
 HELLO = b"hello\r\n"
@@ -204,7 +211,7 @@ def test_endless_lines_before_the_version_are_given_up(tunnel, through, sshd, se
         (b"", "before a word was said"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "during the SSH handshake"),
         (b"SSH-2.0-x\r\n\0\0\0\x14", "during the SSH handshake"),
-        (b"SSH-1.5-old\r\n", "during the SSH handshake"),
+        (b"SSH-1.5-old\r\n", "'SSH-1.5-old', and only SSH 2 is spoken here"),
     ],
 )
 def test_server_that_closes_at_once_is_reported(tunnel, through, sshd, serve, said, word):
@@ -953,7 +960,8 @@ def test_value_of_256_mb_is_the_same_on_both_sides(tunnel, through, sshd):
 
 
 def test_many_large_values_cross_at_the_same_time(tunnel, through, make_sshd):
-    daemon = tunnel(through(make_sshd(RekeyLimit="4M")))
+    server = make_sshd(RekeyLimit="4M", LogLevel="DEBUG1")
+    daemon = tunnel(through(server))
     values = {f"bastion:many:{n}": random_bytes((4 << 20) + n) for n in range(8)}
     results = {}
 
@@ -969,6 +977,65 @@ def test_many_large_values_cross_at_the_same_time(tunnel, through, make_sshd):
     for thread in threads:
         thread.join()
     assert results == values
+    assert server.log().count("rekeying") > 10
+
+
+@pytest.mark.plain_only("memory is not measured there")
+def test_clients_that_do_not_read_cost_a_window_each(tunnel, through, sshd, redis_tls):
+    clients, window = 20, 256 << 10
+    with redis_tls.direct() as direct:
+        direct.set("bastion:unread", random_bytes(8 << 20))
+    daemon = tunnel(through(sshd, sessions=1, window=window), globals={"workers": 1})
+    sleepers = [daemon.connect() for _ in range(clients)]
+    for sleeper in sleepers:
+        sleeper.ping()
+    before = resident_kib(daemon.pid)
+    for sleeper in sleepers:
+        sleeper.send(b"GET bastion:unread\r\n")
+    wait_until_still(lambda: resident_kib(daemon.pid))
+    growth = resident_kib(daemon.pid) - before
+    expect_ping(daemon)
+    for sleeper in sleepers:
+        sleeper.close()
+    with redis_tls.direct() as direct:
+        direct.delete("bastion:unread")
+    assert growth < clients * (window * 2 >> 10), f"{growth} KiB more"
+
+
+def leads_to(item: socket.socket, port: int) -> bool:
+    """Whether the socket is connected to the port."""
+    try:
+        return item.getpeername()[1] == port
+    except OSError:
+        return False  # it listens
+
+
+def test_socket_to_the_bastion_sends_at_once_and_notices_silence(tunnel, through, sshd):
+    daemon = tunnel(through(sshd, eager="yes"))
+    daemon.wait_for_log("logged in to")
+    to_bastion = [item for item in tcp_sockets(daemon.pid) if leads_to(item, sshd.port)]
+    assert len(to_bastion) == 1
+    assert to_bastion[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    assert to_bastion[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert to_bastion[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
+
+
+@pytest.mark.plain_only("a sanitizer and strace both want to be the tracer")
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_words_of_the_bastion_are_acknowledged_at_once(tunnel, through, sshd, tmp_path):
+    """Otherwise sshd, for whom Nagle's algorithm holds, waits up to 40 ms with the next ones. The
+    kernel forgets the wish, so it is said again and again."""
+    trace = tmp_path / "trace"
+    strace = ("strace", "-D", "-f", "-e", "trace=setsockopt", "-o", str(trace))
+    daemon = tunnel(through(sshd, eager="yes"), prefix=strace, globals={"sandbox": "no"})
+    with daemon.connect() as client:
+        client.ping()
+        before = trace.read_text().count("TCP_QUICKACK, [1]")
+        for _ in range(20):
+            client.ping()
+        wait_for(
+            lambda: trace.read_text().count("TCP_QUICKACK, [1]") >= before + 20, "it is said again"
+        )
 
 
 @pytest.mark.parametrize("plain", ["no", "yes"])

@@ -161,6 +161,19 @@ def test_rsa_only_says_what_to_add(check, sshd):
         assert answer == b"+PONG\r\n"  # libssh2 1.11 and later
 
 
+def test_server_with_an_rsa_key_only_is_told_from_one_that_is_unknown(check, make_sshd):
+    server = make_sshd(host_keys=("rsa",))
+    daemon = check("", server=server, hostKey=server.host_keys["rsa"].fingerprint)
+    with daemon.connect() as client:
+        client.send(b"PING\r\n")
+        answer = client.socket.recv(7)
+    if answer == b"":
+        line = daemon.wait_for_log(REFUSED).group(0)
+        assert "takes none of them; make an ed25519 key there" in line, line
+    else:
+        assert answer == b"+PONG\r\n"  # libssh2 1.11 and later
+
+
 def test_certificate_authority_only_is_said_to_be_unsupported(check, sshd, tmp_path):
     line = sshd.known_line("ed25519", marker="@cert-authority")
     expect_refusal(check(line), "@cert-authority", "not", f"{tmp_path / 'known_hosts'}:1")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 
 import pytest
 
@@ -126,6 +128,49 @@ def test_key_that_was_unlocked_at_the_terminal_is_kept(
     os.utime(key, (1, 1))
     daemon.reload(fails=True)
     assert "is encrypted" in daemon.log()
+
+
+def test_key_that_the_agent_has_is_not_asked_for(
+    launch_at_terminal, make_sshd, through, ssh_keys, make_agent, tmp_path
+):
+    server = make_sshd()
+    key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
+    key.with_suffix(".pub").write_text(ssh_keys["ed25519-encrypted"].public, encoding="ascii")
+    agent = make_agent(ssh_keys["ed25519"])
+    daemon = launch_at_terminal(through(server, identityFile=key, identityAgent=agent.path))
+    with daemon.connect() as client:
+        client.ping()
+    assert "Passphrase for" not in daemon.log()
+
+
+def test_key_that_another_agent_lacks_is_asked_for(
+    launch_at_terminal, make_sshd, through, ssh_keys, make_agent, tmp_path
+):
+    server = make_sshd()
+    key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
+    key.with_suffix(".pub").write_text(ssh_keys["ed25519-encrypted"].public, encoding="ascii")
+    agent = make_agent(ssh_keys["stranger"])
+    daemon = launch_at_terminal(through(server, identityFile=key, identityAgent=agent.path))
+    with daemon.connect() as client:
+        client.ping()
+    assert "Passphrase for" in daemon.log()
+
+
+def test_tunnels_go_on_while_a_key_is_unlocked(tunnel, make_sshd, through, ssh_keys, tmp_path):
+    """bcrypt is slow on purpose, and so many rounds take a second."""
+    key = ssh_keys["ed25519"].copy(tmp_path / "key")
+    command = ["ssh-keygen", "-q", "-p", "-a", "100", "-P", "", "-N", PASSPHRASE, "-f", key]
+    subprocess.run(command, check=True)
+    hop = through(make_sshd(), identityFile=key, passphraseFile=ssh_keys.passphrase_file)
+    daemon = tunnel(hop, globals={"workers": 1})
+    with daemon.connect() as client:
+        client.ping()
+        daemon.process.send_signal(signal.SIGHUP)
+        pings = 0
+        while "]: Reloaded /" not in daemon.log():
+            client.ping()
+            pings += 1
+    assert pings > 20
 
 
 def test_wrong_passphrase_file_is_followed_by_the_question(

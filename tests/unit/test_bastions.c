@@ -99,17 +99,19 @@ one_line_may_be_a_whole_bastion(void **state ATTR_UNUSED)
 		const char *user;
 		const char *host;
 		int port;
+		enum bastion_origin origin; /* an alias: ssh was asked, and knows no more of it */
 	} cases[] = {
-		{"ec2-user@203.0.113.7:2222", "ec2-user", "203.0.113.7", 2222},
-		{"ec2-user@203.0.113.7", "ec2-user", "203.0.113.7", 22},
-		{"u@host", "u", "host", 22},
-		{"me@corp.example@host", "me@corp.example", "host", 22},
-		{"host:2222", NULL, "host", 2222},
-		{"bastion.example.com", NULL, "bastion.example.com", 22},
-		{"::1", NULL, "::1", 22},
-		{"[::1]:2222", NULL, "::1", 2222},
-		{"u@[fe80::1%eth0]", "u", "fe80::1%eth0", 22},
-		{"u@2001:db8::7", "u", "2001:db8::7", 22},
+		{"ec2-user@203.0.113.7:2222", "ec2-user", "203.0.113.7", 2222, BASTION_INLINE},
+		{"ec2-user@203.0.113.7", "ec2-user", "203.0.113.7", 22, BASTION_INLINE},
+		{"u@host", "u", "host", 22, BASTION_ALIAS},
+		{"me@corp.example@host", "me@corp.example", "host", 22, BASTION_ALIAS},
+		{"u@host:22", "u", "host", 22, BASTION_INLINE},
+		{"host:2222", NULL, "host", 2222, BASTION_INLINE},
+		{"bastion.example.com", NULL, "bastion.example.com", 22, BASTION_ALIAS},
+		{"::1", NULL, "::1", 22, BASTION_INLINE},
+		{"[::1]:2222", NULL, "::1", 2222, BASTION_INLINE},
+		{"u@[fe80::1%eth0]", "u", "fe80::1%eth0", 22, BASTION_INLINE},
+		{"u@2001:db8::7", "u", "2001:db8::7", 22, BASTION_INLINE},
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
@@ -118,10 +120,7 @@ one_line_may_be_a_whole_bastion(void **state ATTR_UNUSED)
 		struct loaded loaded = load(text);
 		const struct bastion *bastion = loaded.config->services[0]->bastion;
 		assert_string_equal(bastion->name, cases[i].text);
-		/* Of a name alone ssh is asked first; a host's it is when ssh knows no more. */
-		assert_int_equal(bastion->origin, strpbrk(cases[i].text, "@:") != NULL
-							  ? BASTION_INLINE
-							  : BASTION_ALIAS);
+		assert_int_equal(bastion->origin, cases[i].origin);
 		assert_int_equal(bastion->at.line, 5);
 		assert_string_equal(bastion->options.host, cases[i].host);
 		assert_int_equal(bastion->options.port, cases[i].port);
