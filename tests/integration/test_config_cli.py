@@ -99,6 +99,7 @@ def test_missing_default_file_is_named():
     assert "/etc/cachetunnel/cachetunnel.conf" in result.stdout + result.stderr
 
 
+@pytest.mark.direct_only("it writes its own file")
 def test_file_is_read_from_a_descriptor(launch, redis_tls, certificates):
     port = free_port()
     text = (
@@ -196,6 +197,7 @@ def test_section_overrides_a_default(launch, to_redis, certificates):
     daemon.wait_for_log(r"\[own\] connected to [^\n]*TLSv1\.2")
 
 
+@pytest.mark.direct_only("it writes its own file")
 def test_indented_sections_work(launch, redis_tls, certificates):
     port = free_port()
     daemon = launch(
@@ -208,6 +210,7 @@ def test_indented_sections_work(launch, redis_tls, certificates):
         client.ping()
 
 
+@pytest.mark.direct_only("it writes its own file")
 def test_included_directory_is_read_in_order(launch, redis_tls, certificates, tmp_path):
     ports = [free_port(), free_port()]
     directory = tmp_path / "conf.d"

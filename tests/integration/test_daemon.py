@@ -165,6 +165,7 @@ def test_file_that_cannot_be_made_is_status_1(tmp_path, option, arguments):
     assert "/nonexistent/" in result.stderr
 
 
+@pytest.mark.direct_only("the user cannot read the tests' known hosts")
 def test_privileges_are_dropped(launch, to_redis, open_directory, as_root):
     nobody = pwd.getpwnam("nobody")
     pid_file, output = open_directory / "daemon.pid", open_directory / "output.log"
@@ -185,6 +186,7 @@ def test_privileges_are_dropped(launch, to_redis, open_directory, as_root):
     assert not pid_file.exists()
 
 
+@pytest.mark.direct_only("the user cannot read the tests' known hosts")
 def test_ids_may_be_numbers(launch, to_redis, as_root):
     daemon = launch(
         to_redis(),
@@ -194,6 +196,7 @@ def test_ids_may_be_numbers(launch, to_redis, as_root):
     assert status_field(daemon.pid, "Uid").split()[1] == "65534"
 
 
+@pytest.mark.direct_only("the user cannot read the tests' known hosts")
 def test_root_may_be_changed(launch, redis_tls, certificates, open_directory, as_root):
     daemon = launch(
         Service("redis", connect=f"127.0.0.1:{redis_tls.port}", CAfile=certificates.ca_file),

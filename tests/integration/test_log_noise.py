@@ -214,6 +214,7 @@ def test_json_counts_repetitions(launch):
 # A full disk
 
 
+@pytest.mark.direct_only("its log cannot tell of the login")
 def test_full_disk_costs_lines_and_nothing_else(launch, namespace, redis_plain, tmp_path):
     place = namespace()
     directory = tmp_path / "small"

@@ -35,6 +35,7 @@ def test_every_line_has_the_format_of_stunnel(launch, to_redis):
         assert LOG_LINE.match(line) or re.match(r"^\[[*!:. ]\] ", line), line
 
 
+@pytest.mark.direct_only("the words differ")
 def test_connection_is_told_from_accept_to_close(launch, to_redis, redis_tls):
     daemon = launch(to_redis())
     with daemon.connect() as client:
@@ -83,6 +84,7 @@ def test_service_may_have_a_level_of_its_own(launch, to_redis):
     assert "[quiet] accepted" not in daemon.log()
 
 
+@pytest.mark.direct_only("its log cannot tell of the login")
 def test_quiet_foreground_logs_only_to_the_file(launch, to_redis, tmp_path):
     output = tmp_path / "output.log"
     daemon = launch(
@@ -139,6 +141,7 @@ def test_log_file_that_may_not_grow_does_not_stop_tunnels(launch, to_redis, tmp_
     daemon.stop()
 
 
+@pytest.mark.direct_only("its log cannot tell of the login")
 def test_log_reader_that_never_reads_does_not_stop_tunnels(launch, to_redis):
     reading, writing = os.pipe()
     try:
@@ -151,6 +154,7 @@ def test_log_reader_that_never_reads_does_not_stop_tunnels(launch, to_redis):
         os.close(writing)
 
 
+@pytest.mark.direct_only("its log cannot tell of the login")
 def test_log_reader_that_went_away_does_not_stop_tunnels(launch, to_redis):
     reading, writing = os.pipe()
     daemon = launch(to_redis(), stderr=writing)
@@ -256,6 +260,7 @@ def test_syslog_gets_lines_with_facility_and_ident(
         assert re.search(r"LOG5\[\d+\]: Service \[redis\] accepted connection", message)
 
 
+@pytest.mark.direct_only("its log cannot tell of the login")
 def test_syslog_is_silent_when_switched_off(launch, certificates, namespace):
     place = namespace()
     with log_socket(place.directory) as receiver:
@@ -268,6 +273,7 @@ def test_syslog_is_silent_when_switched_off(launch, certificates, namespace):
             receiver.recv(1)
 
 
+@pytest.mark.direct_only("the bastion is outside of its network")
 def test_syslog_that_is_not_there_does_not_stop_tunnels(
     launch, certificates, namespace
 ):

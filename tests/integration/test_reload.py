@@ -404,6 +404,7 @@ def test_file_by_a_relative_path_is_found_again(to_redis, tmp_path):
     assert daemon.stop() == 0
 
 
+@pytest.mark.direct_only("the user cannot read the tests' known hosts")
 def test_user_that_was_switched_to_must_be_able_to_read(
     launch, redis_tls, certificates, open_directory, as_root
 ):
