@@ -321,9 +321,20 @@ def test_identities_only_leaves_the_agents_other_keys_out(
         server, identityFile=key, identityAgent=agent.path, identitiesOnly="yes"
     )
     daemon = tunnel(bastion)
+    expect_ping(daemon)
+    assert "is encrypted" not in daemon.log()
+    assert server.log().count("method publickey") == 2  # may it sign, and the signature
+
+
+def test_encrypted_key_that_the_agent_lacks_is_remarked(
+    tunnel, through, sshd, ssh_keys, make_agent, tmp_path
+):
+    key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "mine")
+    (tmp_path / "mine.pub").write_text(ssh_keys["ed25519"].public + "\n", encoding="ascii")
+    agent = make_agent(ssh_keys["ecdsa"])
+    daemon = tunnel(through(sshd, identityFile=key, identityAgent=agent.path))
     daemon.wait_for_log(r"is encrypted[^\n]*agent has it")
     expect_ping(daemon)
-    assert server.log().count("method publickey") == 2  # may it sign, and the signature
 
 
 @pytest.mark.parametrize("kind, is_let_in", [("ecdsa", True), ("stranger", False)])
