@@ -130,30 +130,18 @@ def test_key_that_was_unlocked_at_the_terminal_is_kept(
     assert "is encrypted" in daemon.log()
 
 
-def test_key_that_the_agent_has_is_not_asked_for(
-    launch_at_terminal, make_sshd, through, ssh_keys, make_agent, tmp_path
+@pytest.mark.parametrize("held, is_asked_for", [("ed25519", False), ("stranger", True)])
+def test_key_is_asked_for_unless_the_agent_has_it(
+    launch_at_terminal, make_sshd, through, ssh_keys, make_agent, tmp_path, held, is_asked_for
 ):
     server = make_sshd()
     key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
     key.with_suffix(".pub").write_text(ssh_keys["ed25519-encrypted"].public, encoding="ascii")
-    agent = make_agent(ssh_keys["ed25519"])
+    agent = make_agent(ssh_keys[held])
     daemon = launch_at_terminal(through(server, identityFile=key, identityAgent=agent.path))
     with daemon.connect() as client:
         client.ping()
-    assert "Passphrase for" not in daemon.log()
-
-
-def test_key_that_another_agent_lacks_is_asked_for(
-    launch_at_terminal, make_sshd, through, ssh_keys, make_agent, tmp_path
-):
-    server = make_sshd()
-    key = ssh_keys["ed25519-encrypted"].copy(tmp_path / "key")
-    key.with_suffix(".pub").write_text(ssh_keys["ed25519-encrypted"].public, encoding="ascii")
-    agent = make_agent(ssh_keys["stranger"])
-    daemon = launch_at_terminal(through(server, identityFile=key, identityAgent=agent.path))
-    with daemon.connect() as client:
-        client.ping()
-    assert "Passphrase for" in daemon.log()
+    assert ("Passphrase for" in daemon.log()) == is_asked_for
 
 
 def test_tunnels_go_on_while_a_key_is_unlocked(tunnel, make_sshd, through, ssh_keys, tmp_path):
