@@ -358,7 +358,6 @@ generation_hear_demotion(struct generation *generation, const struct demotion *d
 	const struct address *endpoint = &heard->options.connect.items[demotion->endpoint];
 
 	/* By name: a reload may have changed all else. */
-
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct service *service = config->services[i];
 		const struct address_list *connect = &service->options.connect;

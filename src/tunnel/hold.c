@@ -239,7 +239,6 @@ bool
 hold_park(struct hold_seat *seat)
 {
 	struct hold *hold = seat->hold;
-
 	uint64_t now_us = clock_now_us();
 
 	assert(!seat->is_parked);
