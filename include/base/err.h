@@ -48,8 +48,9 @@ struct err {
 	enum err_kind kind;
 };
 
-/* Replaces the text; the kind is ERR_OTHER until err_mark() says more. Always returns false, so that a failing function can end with it.
- * `err` may be NULL where nobody wants the text. Over-long text is cut. */
+/* Replaces the text; the kind is ERR_OTHER until err_mark() says more. Always returns false, so
+ * that a failing function can end with it. `err` may be NULL where nobody wants the text.
+ * Over-long text is cut. */
 bool err_set(struct err *err, const char *format, ...) ATTR_PRINTF(2, 3);
 
 /* As err_set(), followed by ": " and the text for `errno_value`, which also tells the kind. */

@@ -164,6 +164,18 @@ refuse_unknown(const struct bastion *bastion, const char *algorithm, const char 
 		       options->known_hosts.items[0].text, fingerprint);
 }
 
+/* It may well be known, in a file that cannot be read. */
+static bool
+refuse_unlooked(const struct bastion *bastion, const struct err *unreadable, const char *algorithm,
+		const char *fingerprint, struct err *err)
+{
+	return err_set(err,
+		       "whether the host key of '%s' is known cannot be told: %s; let the user "
+		       "that this runs as (see setuid) read it, or compare the fingerprint of the "
+		       "%s key, then write hostKey = %s",
+		       looked_up_name(bastion), unreadable->text, algorithm, fingerprint);
+}
+
 static bool
 refuse(const struct bastion *bastion, const struct host_key_finding *finding, const char *algorithm,
        const char *fingerprint, struct err *err)
@@ -265,10 +277,9 @@ check_key(const struct bastion *bastion, struct host_key key, const struct log_s
 	    finding.verdict == HOST_KEY_UNKNOWN)
 		return accept_new(bastion, key, fingerprint, log, err) &&
 		       accept_key(algorithm, fingerprint, "new, and added to knownHosts", ret_text);
-	(void)refuse(bastion, &finding, algorithm, fingerprint, err);
-	if (unreadable.text[0] != '\0')
-		(void)err_wrap(err, "%s", unreadable.text);
-	return false;
+	if (finding.verdict == HOST_KEY_UNKNOWN && unreadable.text[0] != '\0')
+		return refuse_unlooked(bastion, &unreadable, algorithm, fingerprint, err);
+	return refuse(bastion, &finding, algorithm, fingerprint, err);
 }
 
 bool

@@ -116,6 +116,21 @@ def test_missing_file_of_known_hosts_is_named(check, tmp_path):
     expect_refusal(daemon, "unknown")
 
 
+def test_file_that_the_daemons_user_cannot_read_is_told_from_an_unknown_key(
+    tunnel, through, sshd, open_directory, as_root
+):
+    """Root could read it, at start; with a long path the advice is there, too."""
+    folder = open_directory / ("f" * 120)
+    folder.mkdir(mode=0o755)
+    path = sshd.write_known_hosts(folder / "known_hosts")
+    path.chmod(0o600)
+    daemon = tunnel(
+        through(sshd, knownHosts=path), globals={"setuid": "nobody", "setgid": "nogroup"}
+    )
+    line = expect_refusal(daemon, f"'{path}': Permission denied", "setuid", "hostKey = SHA256:")
+    assert "keyscan" not in line
+
+
 def test_changed_key_is_refused_with_both_fingerprints_and_the_line(check, sshd, tmp_path):
     line, known = stranger(sshd, tmp_path)
     refusal = expect_refusal(check("# first\n", line), "CHANGED", known)
