@@ -14,9 +14,4 @@ struct event_base;
  * NULL when memory ran out; `fd` is then closed too. */
 struct stream *socket_stream_new(struct event_base *base, int fd);
 
-/* From now on, acknowledges at once whatever is read. For a peer that holds back small packets
- * until the last one is acknowledged (Nagle), as sshd does for forwarded connections: without
- * this, many an answer costs 40 ms. */
-void socket_stream_acknowledge_at_once(struct stream *stream);
-
 #endif

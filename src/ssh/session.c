@@ -271,6 +271,7 @@ run_turn(struct ssh_session *session)
 		end(session, session->is_shut_out);
 		return;
 	}
+	stream_acknowledge(session->lower);
 	if (was_full && !ssh_transport_is_full(session))
 		ssh_channel_wake_all(session);
 	stream_set_interest(session->lower,
@@ -300,7 +301,8 @@ on_lower_ready(void *arg, struct stream *lower ATTR_UNUSED, unsigned ready)
 
 	if (ready & STREAM_READ)
 		ssh_transport_read(session);
-	run_turn(session);
+	/* Not before others had their turn: what clients send now leaves with it in one write. */
+	ssh_session_flush_later(session);
 }
 
 /* No keepalive of SSH's own asks for a reply here: libssh2 would keep every reply for ever. */

@@ -15,7 +15,7 @@ struct socket_stream {
 	int fd;               /* owned */
 	struct event on_read; /* both persistent */
 	struct event on_write;
-	bool acknowledges_at_once;
+	bool owes_acknowledgement; /* read since the last write, whose segment would have it */
 	int usual_idle_s;    /* while it is urgent; 0: it is not */
 	unsigned registered; /* enum stream_interest that the two events stand for now */
 };
@@ -61,8 +61,7 @@ socket_read(struct stream *stream, void *into, size_t size, size_t *ret_count, s
 		return STREAM_EOF;
 	if (count < 0)
 		return classify_errno(errno, "reading failed", err);
-	if (socket->acknowledges_at_once)
-		compat_acknowledge_now(socket->fd);
+	socket->owes_acknowledgement = true;
 	*ret_count = (size_t)count;
 	return STREAM_OK;
 }
@@ -71,10 +70,12 @@ static enum stream_result
 socket_write(struct stream *stream, const void *bytes, size_t length, size_t *ret_count,
 	     struct err *err)
 {
-	ssize_t count = send(from_stream(stream)->fd, bytes, length, 0);
+	struct socket_stream *socket = from_stream(stream);
+	ssize_t count = send(socket->fd, bytes, length, 0);
 
 	if (count < 0)
 		return classify_errno(errno, "writing failed", err);
+	socket->owes_acknowledgement = false;
 	*ret_count = (size_t)count;
 	return STREAM_OK;
 }
@@ -138,6 +139,17 @@ socket_reset_on_close(struct stream *stream)
 	(void)setsockopt(from_stream(stream)->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+/* The kernel forgets the wish with the next segment. On a unix socket this has no effect. */
+static void
+socket_acknowledge(struct stream *stream)
+{
+	struct socket_stream *socket = from_stream(stream);
+
+	if (socket->owes_acknowledgement)
+		compat_acknowledge_now(socket->fd);
+	socket->owes_acknowledgement = false;
+}
+
 /* Linux counts a new TCP_KEEPIDLE from the last byte that came: who was quiet for a second is asked
  * at once. On a unix socket this has no effect. */
 static void
@@ -175,6 +187,7 @@ static const struct stream_ops socket_ops = {
 	.has_pending = socket_has_pending,
 	.set_interest = socket_set_interest,
 	.reset_on_close = socket_reset_on_close,
+	.acknowledge = socket_acknowledge,
 	.set_urgent = socket_set_urgent,
 	.free = socket_free,
 };
@@ -193,10 +206,4 @@ socket_stream_new(struct event_base *base, int fd)
 	(void)event_assign(&socket->on_read, base, fd, EV_READ | EV_PERSIST, on_event, socket);
 	(void)event_assign(&socket->on_write, base, fd, EV_WRITE | EV_PERSIST, on_event, socket);
 	return &socket->stream;
-}
-
-void
-socket_stream_acknowledge_at_once(struct stream *stream)
-{
-	from_stream(stream)->acknowledges_at_once = true;
 }

@@ -76,7 +76,6 @@ hand_over(struct bastion_dial *dial, int fd)
 		fail(dial, &err);
 		return;
 	}
-	socket_stream_acknowledge_at_once(way);
 	dial->on_done(dial->arg, way, NULL);
 }
 
