@@ -67,9 +67,10 @@ struct ssh_session {
 	struct buffer out;      /* sent by libssh2, and not written yet */
 	bool has_lower_ended;   /* `why` says how */
 	uint64_t received_us;   /* when something came last */
-	uint64_t probed_us;     /* when a sign of life was asked for last */
-	bool has_probed;        /* so it was; not while an open was in the way */
-	int unanswered;         /* such questions in a row */
+	uint64_t looked_us;     /* when the timer looked whether something had come */
+	bool is_silent;         /* it had not */
+	bool has_probed;        /* a sign of life was asked for, and nothing has come since */
+	int unanswered;         /* intervals in a row */
 	struct buffer greeting; /* the first of what arrived, until the host key is accepted */
 
 	struct event timer;    /* of the present state, later for keepalives */
@@ -149,6 +150,10 @@ void ssh_open_clear(struct ssh_session *session);
 /* Asks for a channel of a kind that does not exist: the refusal is a sign of life. False while an
  * open is under way, which may wait for an endpoint: then nobody was asked. */
 bool ssh_open_probe(struct ssh_session *session);
+
+/* The same beside such an open, by SSH's own keepalive, of which libssh2 keeps every answer for ever.
+ * False: it was not sent, as there was one less than two seconds ago. */
+bool ssh_open_probe_beside(struct ssh_session *session);
 
 /* login.c */
 

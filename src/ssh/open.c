@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEEPALIVE_S = 2 }; /* the least that libssh2 knows */
+
 /* Types of channels. */
 static const char tcp_type[] = "direct-tcpip";
 static const char unix_type[] = "direct-streamlocal@openssh.com";
@@ -204,6 +206,16 @@ ssh_open_probe(struct ssh_session *session)
 	session->open.is_pending = session->open.type != NULL;
 	ssh_session_go_on_later(session);
 	return session->open.is_pending;
+}
+
+bool
+ssh_open_probe_beside(struct ssh_session *session)
+{
+	size_t before = buffer_length(&session->out);
+
+	libssh2_keepalive_config(session->ssh, 1, KEEPALIVE_S);
+	(void)libssh2_keepalive_send(session->ssh, NULL);
+	return buffer_length(&session->out) > before;
 }
 
 bool

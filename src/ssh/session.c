@@ -305,16 +305,26 @@ on_lower_ready(void *arg, struct stream *lower ATTR_UNUSED, unsigned ready)
 	ssh_session_flush_later(session);
 }
 
-/* No keepalive of SSH's own asks for a reply here: libssh2 would keep every reply for ever. */
+/* Counts the intervals without a word since the server was asked for one. */
 static bool
 has_died(struct ssh_session *session)
 {
-	if (session->received_us >= session->probed_us)
-		session->unanswered = 0;
-	else if (session->has_probed)
-		session->unanswered++;
-	session->probed_us = clock_now_us();
+	session->is_silent = session->received_us < session->looked_us;
+	session->has_probed = session->has_probed && session->is_silent;
+	session->unanswered = session->has_probed ? session->unanswered + 1 : 0;
+	session->looked_us = clock_now_us();
 	return session->unanswered > 0 && session->unanswered >= options_of(session)->alive_count;
+}
+
+/* Beside an open that is under way only a silent server is asked, as libssh2 keeps the answer. */
+static bool
+probe(struct ssh_session *session)
+{
+	if (ssh_open_probe(session))
+		return true;
+	/* libssh2 must look at the clock, to give the open up. */
+	ssh_session_go_on_later(session);
+	return session->is_silent && ssh_open_probe_beside(session);
 }
 
 static void
@@ -329,10 +339,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	case SSH_SESSION_READY:
 		if (has_died(session))
 			break;
-		session->has_probed = ssh_open_probe(session);
-		/* An open is in the way: libssh2 must look at the clock to give it up. */
-		if (!session->has_probed)
-			ssh_session_go_on_later(session);
+		session->has_probed |= probe(session);
 		arm_timer_ms(session, options_of(session)->alive_interval_ms);
 		return;
 	case SSH_SESSION_ENDED:

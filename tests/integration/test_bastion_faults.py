@@ -721,10 +721,11 @@ def test_stopped_bastion_is_given_up_when_it_gives_no_sign(tunnel, through, make
 def test_stopped_bastion_is_given_up_although_a_client_waits_for_it(
     tunnel, through, make_sshd, load
 ):
-    """Its open is in the way of signs of life, until libssh2 gives it up after a minute."""
+    """Its open is in the way of the usual questions, until libssh2 gives it up after a minute."""
     server = make_sshd()
-    daemon = tunnel(through(server, aliveInterval=1, aliveCount=2, TIMEOUTopen=1))
-    finish = load(daemon, 5, timeout=180)
+    bastion = through(server, aliveInterval=1, aliveCount=2, TIMEOUTopen=1, sessions=1)
+    daemon = tunnel(bastion)
+    finish = load(daemon, 5, timeout=30)
     server.suspend()
     with daemon.connect() as client:
         client.expect_close()
