@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * One session of a pool, from the way to the bastion to its loss: it dials, logs in, and opens one
@@ -28,8 +29,8 @@ struct stream;
  * functions below. After on_failed() and on_lost() it is dead, and good for freeing only, but not
  * from inside them. */
 struct pooled_session_events {
-	/* `needs_person`: somebody was asked for the login. */
-	void (*on_ready)(void *arg, bool needs_person);
+	/* It took so long from the start; `needs_person`: somebody was asked for the login. */
+	void (*on_ready)(void *arg, uint64_t took_us, bool needs_person);
 	/* It did not come about; `is_refused`: by the server, or because of its key. */
 	void (*on_failed)(void *arg, const struct err *err, bool is_refused);
 	/* After it was ready; `is_useless`: somebody waited for its first channel. */
@@ -94,6 +95,11 @@ bool pooled_session_is_held_up_by(const struct pooled_session *pooled,
 
 /* Whether it is held up by an open that nobody waits for, and holds no channel. */
 bool pooled_session_is_worthless(const struct pooled_session *pooled);
+
+/* How many requests that wait in line it will serve within `span_us`, going by the open before. The
+ * one under way may take a quarter of that time more; one to an endpoint that has not answered
+ * lately tells nothing yet, and so stands for all of them (UINT_MAX). After that it is none. */
+unsigned pooled_session_serves_within(const struct pooled_session *pooled, uint64_t span_us);
 
 /* How many channels it holds. */
 unsigned pooled_session_channel_count(const struct pooled_session *pooled);

@@ -5,6 +5,7 @@
 #include "config/address.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * What the sessions of a pool are good for together: questions about a list of struct
@@ -32,6 +33,10 @@ bool session_set_is_unproven_at(const struct list *sessions, const struct addres
 
 /* Whether one is occupied by an open to the endpoint that was given up. */
 bool session_set_is_held_up_by(const struct list *sessions, const struct address *endpoint);
+
+/* How many requests that wait in line they serve by themselves within `span_us`, as far as can be
+ * told (pooled_session_serves_within()). */
+unsigned session_set_serves_within(const struct list *sessions, uint64_t span_us);
 
 /* The free session with the fewest channels, since every channel costs its neighbours a little;
  * NULL: none is free. */

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ struct pooled_session {
 	enum pooled_state state;     /* written by set_state() only */
 	struct bastion_dial *dial;   /* owned; while dialling, and while its command must live */
 	struct ssh_session *session; /* owned */
+	uint64_t began_us;
 	uint64_t step_began_us;
 	bool is_host_accepted;
 	struct err failure; /* why it did not come about, and whether that was the server's wish */
@@ -46,7 +48,9 @@ struct pooled_session {
 	pooled_session_channel_cb *on_channel; /* NULL: none, or nobody waits any more */
 	void *arg;
 	char endpoint_name[ENDPOINT_SIZE]; /* of the last open, longer than the endpoint lives */
-	uint64_t reached_us;               /* when that came through; 0: it has not */
+	uint64_t open_began_us;
+	uint64_t reached_us; /* when one to it came through; 0: none has */
+	uint64_t reached_in_us;
 	struct event timer; /* first until the open is slow, then until it is given up */
 	bool is_slow;
 };
@@ -170,7 +174,7 @@ on_ready(void *arg, const struct err *err, bool is_refused)
 	}
 	tell(pooled, ssh_session_describe_login(pooled->session), NULL);
 	set_state(pooled, POOLED_READY);
-	pooled->request.events->on_ready(pooled->request.arg,
+	pooled->request.events->on_ready(pooled->request.arg, clock_now_us() - pooled->began_us,
 					 ssh_session_needs_person(pooled->session));
 	change(pooled);
 }
@@ -230,6 +234,7 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	pooled->is_slow = false;
 	if (channel != NULL) {
 		pooled->reached_us = clock_now_us();
+		pooled->reached_in_us = pooled->reached_us - pooled->open_began_us;
 		pooled->has_served = true;
 	}
 	answer(pooled, channel, err);
@@ -290,6 +295,7 @@ pooled_session_open(struct pooled_session *pooled, const struct address *endpoin
 	(void)address_format(endpoint, pooled->endpoint_name, sizeof pooled->endpoint_name);
 	pooled->on_channel = on_answer;
 	pooled->arg = arg;
+	pooled->open_began_us = clock_now_us();
 	(void)event_add(&pooled->timer, &timeout);
 	ssh_session_open(pooled->session, endpoint, on_channel, pooled);
 }
@@ -351,12 +357,29 @@ pooled_session_is_opening(const struct pooled_session *pooled, const struct addr
 	       !is_held_up(pooled) && is_to(pooled, endpoint);
 }
 
+static bool
+has_reached_lately(const struct pooled_session *pooled)
+{
+	return pooled->reached_us != 0 &&
+	       clock_now_us() - pooled->reached_us < REACHED_S * UINT64_C(1000000);
+}
+
 bool
 pooled_session_has_reached(const struct pooled_session *pooled, const struct address *endpoint)
 {
-	return pooled->reached_us != 0 &&
-	       clock_now_us() - pooled->reached_us < REACHED_S * UINT64_C(1000000) &&
-	       is_to(pooled, endpoint);
+	return has_reached_lately(pooled) && is_to(pooled, endpoint);
+}
+
+unsigned
+pooled_session_serves_within(const struct pooled_session *pooled, uint64_t span_us)
+{
+	uint64_t usual_us = has_reached_lately(pooled) ? pooled->reached_in_us + 1 : 0;
+
+	if (pooled->state != POOLED_READY || pooled_session_is_free(pooled) || pooled->is_slow ||
+	    clock_now_us() - pooled->open_began_us > usual_us + span_us / 4)
+		return 0;
+	return usual_us == 0 || span_us / usual_us > UINT_MAX ? UINT_MAX
+							      : (unsigned)(span_us / usual_us);
 }
 
 bool
@@ -420,6 +443,7 @@ pooled_session_start(const struct pooled_session_request *request)
 	if (pooled == NULL)
 		return NULL;
 	pooled->request = *request;
+	pooled->began_us = clock_now_us();
 	list_init(&pooled->link);
 	(void)event_assign(&pooled->timer, request->base, -1, 0, on_timer, pooled);
 	pooled->dial = bastion_dial_start(&way, on_dialled, pooled);

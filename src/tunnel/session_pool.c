@@ -21,6 +21,8 @@ enum {
 	PATIENCE_MS = 2000,
 	/* A session that lived for so long was no failure. */
 	GOOD_LIFE_US = 60 * 1000 * 1000,
+	/* What a login costs at least: it is also a process of the bastion, and a line in its log. */
+	LOGIN_US = 100 * 1000,
 };
 
 struct channel_request {
@@ -46,6 +48,8 @@ struct session_pool {
 	struct backoff backoff;
 	struct backoff revival;  /* of an eager session that was lost; clients do not wait for it */
 	uint64_t ready_since_us; /* when a login succeeded last */
+	uint64_t login_us;       /* what it costs: what the last one took, from the dial on */
+	uint64_t queue_since_us; /* for how long requests have been waiting in line */
 	struct err last_err;
 	struct event turn; /* gives requests to sessions, and cleans up */
 	struct event surplus;
@@ -115,11 +119,12 @@ on_failed(void *arg, const struct err *err, bool is_refused)
 /* That a login succeeded is not enough to forget failures: some servers let a user in and end the
  * session at once. */
 static void
-on_ready(void *arg, bool needs_person)
+on_ready(void *arg, uint64_t took_us, bool needs_person)
 {
 	struct session_pool *pool = arg;
 
 	pool->ready_since_us = clock_now_us();
+	pool->login_us = took_us > LOGIN_US ? took_us : LOGIN_US;
 	pool->needs_person = needs_person;
 	log_write(&pool->log, LOG_LEVEL_NOTICE, "bastion '%s': logged in to %s:%d", name_of(pool),
 		  options_of(pool)->host, options_of(pool)->port);
@@ -332,7 +337,7 @@ free_dead(struct session_pool *pool)
 	}
 }
 
-/* How many requests a session more would serve. */
+/* How many requests a session more would serve, were it there already. */
 static unsigned
 count_waiting(const struct session_pool *pool)
 {
@@ -342,6 +347,26 @@ count_waiting(const struct session_pool *pool)
 		count += !session_set_is_slow_at(
 			&pool->sessions, LIST_ITEM(link, struct channel_request, link)->endpoint);
 	return count;
+}
+
+/* How many of them a session more would serve sooner, if its login is to pay: it does if they wait
+ * for twice as long as it takes, by the pace of those that are there, or in fact. Looks again in
+ * time, as an open that was thought to be short may hang. */
+static unsigned
+count_waiting_long(struct session_pool *pool, unsigned waiting)
+{
+	const struct timeval next_look = clock_span(pool->login_us / 4 + 1000);
+	uint64_t now_us = clock_now_us();
+	unsigned served = 0;
+
+	if (waiting == 0)
+		pool->queue_since_us = now_us;
+	else if (now_us - pool->queue_since_us < 2 * pool->login_us)
+		served = session_set_serves_within(&pool->sessions, pool->login_us);
+	if (served == 0 || waiting / 2 > served)
+		return waiting - served;
+	(void)event_add(&pool->turn, &next_look);
+	return 0;
 }
 
 /* While the bastion is left alone, clients wait or are told, by how long it will be. */
@@ -366,15 +391,17 @@ pause_left_us(const struct session_pool *pool, bool has_waiting)
 	return left_us > revival_us ? left_us : revival_us;
 }
 
-/* More sessions only while requests queue: as many as would serve them at once. */
+/* More sessions only while requests queue: as many as would serve at once those for whom it pays. */
 static void
 grow(struct session_pool *pool, unsigned coming, unsigned count)
 {
 	unsigned waiting = count_waiting(pool);
 	unsigned limit = session_limit(pool);
-	unsigned wanted = waiting > 0 ? waiting : (pool->is_eager && count == 0);
+	unsigned wanted = count_waiting_long(pool, waiting);
 	uint64_t pause_us = pause_left_us(pool, waiting > 0);
 
+	if (pool->is_eager && count == 0)
+		wanted = 1;
 	/* The first alone: it shows whether the bastion lets us in at all, and what that takes. */
 	if (coming == count && wanted > 0)
 		wanted = 1;

@@ -2,6 +2,7 @@
 
 #include "tunnel/pooled_session.h"
 
+#include <limits.h>
 #include <stddef.h>
 
 /* On its way to being ready. */
@@ -79,6 +80,18 @@ session_set_is_held_up_by(const struct list *sessions, const struct address *end
 			return true;
 	}
 	return false;
+}
+
+unsigned
+session_set_serves_within(const struct list *sessions, uint64_t span_us)
+{
+	unsigned sum = 0;
+
+	for (struct list *link = sessions->next; link != sessions; link = link->next) {
+		unsigned count = pooled_session_serves_within(pooled_session_of(link), span_us);
+		sum = count > UINT_MAX - sum ? UINT_MAX : sum + count;
+	}
+	return sum;
 }
 
 struct pooled_session *

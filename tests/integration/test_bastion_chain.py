@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import time
 
 import pytest
 
+from harness import slow_link
 from harness.daemon import run_command
 from harness.peers import closed_port
 from harness.process import descriptor_count, is_alive, settled_descriptor_count
@@ -293,6 +296,29 @@ def test_commands_that_end_leave_no_descriptors(by_command, make_sshd):
         expect_ping(daemon)
     wait_for(lambda: descriptor_count(daemon.pid) <= before, "the descriptors are closed")
     wait_for(lambda: len(children_of(daemon)) == 1, "the commands are reaped")
+
+
+def serve_at_once(daemon, count: int) -> None:
+    """So many clients, who come together and stay until all were answered."""
+    with contextlib.ExitStack() as stack:
+        for client in [stack.enter_context(daemon.connect()) for _ in range(count)]:
+            client.ping()
+
+
+def test_clients_who_wait_less_than_for_a_login_get_no_session_more(by_command):
+    """They are served before it could be there."""
+    daemon = by_command("sleep 1; exec nc %h %p")
+    expect_ping(daemon)
+    serve_at_once(daemon, 20)
+    assert len(children_of(daemon)) == 1
+
+
+def test_clients_who_would_wait_for_long_get_more_sessions(by_command):
+    """Each opens one channel in a round trip of 30 ms; a login takes seven of them."""
+    daemon = by_command(f"exec {sys.executable} {slow_link.__file__} %h %p 15")
+    expect_ping(daemon)
+    serve_at_once(daemon, 60)
+    daemon.wait_for_log("session logging in -> ready", count=4)
 
 
 def test_command_gets_no_descriptors_of_ours(by_command, tmp_path):
