@@ -16,8 +16,8 @@ struct socket_stream {
 	struct event on_read; /* both persistent */
 	struct event on_write;
 	bool owes_acknowledgement; /* read since the last write, whose segment would have it */
-	int usual_idle_s;    /* while it is urgent; 0: it is not */
-	unsigned registered; /* enum stream_interest that the two events stand for now */
+	int usual_idle_s;          /* while it is urgent; 0: it is not */
+	unsigned registered;       /* enum stream_interest that the two events stand for now */
 };
 
 static struct socket_stream *
