@@ -119,6 +119,7 @@ SOURCES := \
 	src/ssh/agent.c \
 	src/ssh/agent_message.c \
 	src/ssh/agent_query.c \
+	src/ssh/alive.c \
 	src/ssh/base64.c \
 	src/ssh/bcrypt_pbkdf.c \
 	src/ssh/certificate.c \
@@ -162,6 +163,7 @@ SOURCES := \
 	src/tunnel/backoff.c \
 	src/tunnel/activation.c \
 	src/tunnel/bastion_dialer.c \
+	src/tunnel/channel_request.c \
 	src/tunnel/connector.c \
 	src/tunnel/demotion.c \
 	src/tunnel/dialer.c \

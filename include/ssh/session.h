@@ -71,6 +71,9 @@ void ssh_session_open(struct ssh_session *session, const struct address *endpoin
  * has answered, which for an endpoint that drops packets silently may take a minute. */
 bool ssh_session_is_opening(const struct ssh_session *session);
 
+/* For how long that has been, in microseconds. While none is under way, the last one began then. */
+uint64_t ssh_session_opening_us(const struct ssh_session *session);
+
 /* After it failed because the host key was not the pinned one: whether the server has others, which
  * the next session with the same memory will ask for. */
 bool ssh_session_asks_again(const struct ssh_session *session);

@@ -33,10 +33,20 @@ struct ssh_open {
 	bool is_pending;              /* libssh2 waits for the server's answer */
 	ssh_channel_open_cb *on_open; /* NULL: none is under way, or it is only a probe */
 	void *arg;
-	char *type; /* owned, as the next two: what libssh2 must be asked again with */
+	uint64_t began_us; /* the last one */
+	char *type;        /* owned, as the next two: what libssh2 must be asked again with */
 	unsigned char *message;
 	size_t message_length;
 	char endpoint[160]; /* for messages */
+};
+
+/* alive.c's: whether the server still says anything. */
+struct ssh_alive {
+	uint64_t received_us; /* when something came last; written by transport.c */
+	uint64_t looked_us;   /* when that was looked at last */
+	bool is_silent;       /* nothing had come since the look before */
+	bool has_asked;       /* for a sign of life; and nothing has come since */
+	int unanswered;       /* at so many looks in a row */
 };
 
 struct ssh_session {
@@ -58,19 +68,15 @@ struct ssh_session {
 	bool needs_person;    /* for that */
 	bool asks_again;      /* for another host key */
 	struct err why;       /* it ended */
-	bool is_shut_out;     /* by the server, before the login; it will not want us soon */
-	char farewell[128];   /* the server's reason for disconnecting, escaped; empty: none */
+	struct ssh_alive alive;
+	bool is_shut_out;   /* by the server, before the login; it will not want us soon */
+	char farewell[128]; /* the server's reason for disconnecting, escaped; empty: none */
 
 	/* transport.c's */
 	struct stream *lower;   /* owned */
 	struct buffer in;       /* arrived, and not read by libssh2 yet */
 	struct buffer out;      /* sent by libssh2, and not written yet */
 	bool has_lower_ended;   /* `why` says how */
-	uint64_t received_us;   /* when something came last */
-	uint64_t looked_us;     /* when the timer looked whether something had come */
-	bool is_silent;         /* it had not */
-	bool has_probed;        /* a sign of life was asked for, and nothing has come since */
-	int unanswered;         /* intervals in a row */
 	struct buffer greeting; /* the first of what arrived, until the host key is accepted */
 
 	struct event timer;    /* of the present state, later for keepalives */
@@ -151,9 +157,17 @@ void ssh_open_clear(struct ssh_session *session);
  * open is under way, which may wait for an endpoint: then nobody was asked. */
 bool ssh_open_probe(struct ssh_session *session);
 
-/* The same beside such an open, by SSH's own keepalive, of which libssh2 keeps every answer for ever.
- * False: it was not sent, as there was one less than two seconds ago. */
-bool ssh_open_probe_beside(struct ssh_session *session);
+/* alive.c */
+
+/* Looks whether something has come since the last look. False: the server was asked, and has been
+ * silent for aliveCount looks. */
+bool ssh_alive_look(struct ssh_session *session);
+
+/* Asks for a sign of life, after a look. 0, or the error of libssh2 that ends the session. */
+int ssh_alive_ask(struct ssh_session *session);
+
+/* What was asked before does not count any more, and the next look finds silence: after a sleep. */
+void ssh_alive_forget(struct ssh_session *session);
 
 /* login.c */
 

@@ -96,9 +96,9 @@ bool pooled_session_is_held_up_by(const struct pooled_session *pooled,
 /* Whether it is held up by an open that nobody waits for, and holds no channel. */
 bool pooled_session_is_worthless(const struct pooled_session *pooled);
 
-/* How many requests that wait in line it will serve within `span_us`, going by the open before. The
- * one under way may take a quarter of that time more; one to an endpoint that has not answered
- * lately tells nothing yet, and so stands for all of them (UINT_MAX). After that it is none. */
+/* How many requests that wait in line it will serve within `span_us`, by what the last open took. The
+ * one under way may take a quarter of that time longer; after that it is none. UINT_MAX: the first
+ * open is under way, and nothing is known yet. */
 unsigned pooled_session_serves_within(const struct pooled_session *pooled, uint64_t span_us);
 
 /* How many channels it holds. */

@@ -164,16 +164,16 @@ refuse_unknown(const struct bastion *bastion, const char *algorithm, const char 
 		       options->known_hosts.items[0].text, fingerprint);
 }
 
-/* It may well be known, in a file that cannot be read. */
+/* It may well be known, in a file that cannot be read; or another one is. */
 static bool
 refuse_unlooked(const struct bastion *bastion, const struct err *unreadable, const char *algorithm,
 		const char *fingerprint, struct err *err)
 {
 	return err_set(err,
-		       "whether the host key of '%s' is known cannot be told: %s; let the user "
-		       "that this runs as (see setuid) read it, or compare the fingerprint of the "
-		       "%s key, then write hostKey = %s",
-		       looked_up_name(bastion), unreadable->text, algorithm, fingerprint);
+		       "the host key of '%s', %s %s, cannot be looked up: %s; let the user that "
+		       "this runs as (see setuid) read the file, or compare the fingerprint, then "
+		       "write it behind hostKey =",
+		       looked_up_name(bastion), algorithm, fingerprint, unreadable->text);
 }
 
 static bool
@@ -273,13 +273,16 @@ check_key(const struct bastion *bastion, struct host_key key, const struct log_s
 		return accept_key(algorithm, fingerprint, "not checked: hostKeyCheck = no",
 				  ret_text);
 	}
+	if (finding.verdict == HOST_KEY_UNKNOWN && unreadable.text[0] != '\0')
+		return refuse_unlooked(bastion, &unreadable, algorithm, fingerprint, err);
 	if (bastion->options.host_key_check == HOST_KEY_CHECK_ACCEPT_NEW &&
 	    finding.verdict == HOST_KEY_UNKNOWN)
 		return accept_new(bastion, key, fingerprint, log, err) &&
 		       accept_key(algorithm, fingerprint, "new, and added to knownHosts", ret_text);
-	if (finding.verdict == HOST_KEY_UNKNOWN && unreadable.text[0] != '\0')
-		return refuse_unlooked(bastion, &unreadable, algorithm, fingerprint, err);
-	return refuse(bastion, &finding, algorithm, fingerprint, err);
+	(void)refuse(bastion, &finding, algorithm, fingerprint, err);
+	if (unreadable.text[0] != '\0')
+		(void)err_wrap(err, "%s", unreadable.text);
+	return false;
 }
 
 bool

@@ -1,5 +1,6 @@
 #include "ssh/session_internal.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "config/address.h"
 #include "config/bastion.h"
@@ -11,8 +12,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { KEEPALIVE_S = 2 }; /* the least that libssh2 knows */
 
 /* Types of channels. */
 static const char tcp_type[] = "direct-tcpip";
@@ -180,6 +179,7 @@ ssh_session_open(struct ssh_session *session, const struct address *endpoint,
 	buffer_init(&message);
 	open->on_open = on_open;
 	open->arg = arg;
+	open->began_us = clock_now_us();
 	open->type = strdup(address_is_unix(endpoint) ? unix_type : tcp_type);
 	(void)address_format(endpoint, open->endpoint, sizeof open->endpoint);
 	if (open->type == NULL || !make_open_message(endpoint, &message)) {
@@ -201,6 +201,7 @@ ssh_open_probe(struct ssh_session *session)
 	if (ssh_session_is_opening(session))
 		return session->open.is_pending && session->open.on_open == NULL;
 	session->open.on_open = NULL;
+	session->open.began_us = clock_now_us();
 	session->open.type = strdup("probe@cachetunnel");
 	session->open.message_length = 0;
 	session->open.is_pending = session->open.type != NULL;
@@ -209,17 +210,13 @@ ssh_open_probe(struct ssh_session *session)
 }
 
 bool
-ssh_open_probe_beside(struct ssh_session *session)
-{
-	size_t before = buffer_length(&session->out);
-
-	libssh2_keepalive_config(session->ssh, 1, KEEPALIVE_S);
-	(void)libssh2_keepalive_send(session->ssh, NULL);
-	return buffer_length(&session->out) > before;
-}
-
-bool
 ssh_session_is_opening(const struct ssh_session *session)
 {
 	return session->open.is_pending || session->open.on_open != NULL || session->opened != NULL;
+}
+
+uint64_t
+ssh_session_opening_us(const struct ssh_session *session)
+{
+	return clock_now_us() - session->open.began_us;
 }

@@ -301,30 +301,28 @@ on_lower_ready(void *arg, struct stream *lower ATTR_UNUSED, unsigned ready)
 
 	if (ready & STREAM_READ)
 		ssh_transport_read(session);
-	/* Not before others had their turn: what clients send now leaves with it in one write. */
-	ssh_session_flush_later(session);
+	/* Not before others had their turn: what clients send now leaves with it in one write. Before
+	 * there are clients, the step's timer must not come first. */
+	if (session->state == SSH_SESSION_READY)
+		ssh_session_flush_later(session);
+	else
+		run_turn(session);
 }
 
-/* Counts the intervals without a word since the server was asked for one. */
+/* False: the server does not live any more, and is to be given up. */
 static bool
-has_died(struct ssh_session *session)
+keep_alive(struct ssh_session *session)
 {
-	session->is_silent = session->received_us < session->looked_us;
-	session->has_probed = session->has_probed && session->is_silent;
-	session->unanswered = session->has_probed ? session->unanswered + 1 : 0;
-	session->looked_us = clock_now_us();
-	return session->unanswered > 0 && session->unanswered >= options_of(session)->alive_count;
-}
-
-/* Beside an open that is under way only a silent server is asked, as libssh2 keeps the answer. */
-static bool
-probe(struct ssh_session *session)
-{
-	if (ssh_open_probe(session))
+	if (!ssh_alive_look(session))
+		return false;
+	int error = ssh_alive_ask(session);
+	if (error != 0) {
+		ssh_explain_broken(session, error);
+		end(session, false);
 		return true;
-	/* libssh2 must look at the clock, to give the open up. */
-	ssh_session_go_on_later(session);
-	return session->is_silent && ssh_open_probe_beside(session);
+	}
+	arm_timer_ms(session, options_of(session)->alive_interval_ms);
+	return true;
 }
 
 static void
@@ -337,10 +335,8 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	case SSH_SESSION_LOGIN:
 		break;
 	case SSH_SESSION_READY:
-		if (has_died(session))
+		if (!keep_alive(session))
 			break;
-		session->has_probed |= probe(session);
-		arm_timer_ms(session, options_of(session)->alive_interval_ms);
 		return;
 	case SSH_SESSION_ENDED:
 		return;
@@ -502,6 +498,8 @@ ssh_session_release_channel(struct ssh_session *session, LIBSSH2_CHANNEL *channe
 void
 ssh_session_probe(struct ssh_session *session)
 {
-	if (session->state == SSH_SESSION_READY)
-		event_active(&session->timer, EV_TIMEOUT, 0);
+	if (session->state != SSH_SESSION_READY)
+		return;
+	ssh_alive_forget(session);
+	event_active(&session->timer, EV_TIMEOUT, 0);
 }

@@ -123,7 +123,7 @@ ssh_transport_read(struct ssh_session *session)
 {
 	for (int round = 0; round < MAX_ROUNDS && read_once(session); round++) {
 		session->must_step = true;
-		session->received_us = clock_now_us();
+		session->alive.received_us = clock_now_us();
 		if (!stream_has_pending(session->lower))
 			return;
 	}

@@ -48,10 +48,9 @@ struct pooled_session {
 	pooled_session_channel_cb *on_channel; /* NULL: none, or nobody waits any more */
 	void *arg;
 	char endpoint_name[ENDPOINT_SIZE]; /* of the last open, longer than the endpoint lives */
-	uint64_t open_began_us;
-	uint64_t reached_us; /* when one to it came through; 0: none has */
-	uint64_t reached_in_us;
-	struct event timer; /* first until the open is slow, then until it is given up */
+	uint64_t reached_us;               /* when one to it came through; 0: none has */
+	uint64_t open_took_us; /* the last one that was answered, to whichever; 0: none was */
+	struct event timer;    /* first until the open is slow, then until it is given up */
 	bool is_slow;
 };
 
@@ -232,9 +231,9 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	struct pooled_session *pooled = arg;
 
 	pooled->is_slow = false;
+	pooled->open_took_us = ssh_session_opening_us(pooled->session) + 1;
 	if (channel != NULL) {
 		pooled->reached_us = clock_now_us();
-		pooled->reached_in_us = pooled->reached_us - pooled->open_began_us;
 		pooled->has_served = true;
 	}
 	answer(pooled, channel, err);
@@ -295,7 +294,6 @@ pooled_session_open(struct pooled_session *pooled, const struct address *endpoin
 	(void)address_format(endpoint, pooled->endpoint_name, sizeof pooled->endpoint_name);
 	pooled->on_channel = on_answer;
 	pooled->arg = arg;
-	pooled->open_began_us = clock_now_us();
 	(void)event_add(&pooled->timer, &timeout);
 	ssh_session_open(pooled->session, endpoint, on_channel, pooled);
 }
@@ -357,29 +355,35 @@ pooled_session_is_opening(const struct pooled_session *pooled, const struct addr
 	       !is_held_up(pooled) && is_to(pooled, endpoint);
 }
 
-static bool
-has_reached_lately(const struct pooled_session *pooled)
-{
-	return pooled->reached_us != 0 &&
-	       clock_now_us() - pooled->reached_us < REACHED_S * UINT64_C(1000000);
-}
-
 bool
 pooled_session_has_reached(const struct pooled_session *pooled, const struct address *endpoint)
 {
-	return has_reached_lately(pooled) && is_to(pooled, endpoint);
+	return pooled->reached_us != 0 &&
+	       clock_now_us() - pooled->reached_us < REACHED_S * UINT64_C(1000000) &&
+	       is_to(pooled, endpoint);
+}
+
+/* Whether the open under way will be over soon, as far as one can tell. It may hang, which shows
+ * when it takes longer than the one before. */
+static bool
+is_about_to_answer(const struct pooled_session *pooled, uint64_t patience_us)
+{
+	return pooled->state == POOLED_READY && !pooled->is_slow &&
+	       ssh_session_is_opening(pooled->session) &&
+	       ssh_session_opening_us(pooled->session) <= pooled->open_took_us + patience_us;
 }
 
 unsigned
 pooled_session_serves_within(const struct pooled_session *pooled, uint64_t span_us)
 {
-	uint64_t usual_us = has_reached_lately(pooled) ? pooled->reached_in_us + 1 : 0;
+	uint64_t count;
 
-	if (pooled->state != POOLED_READY || pooled_session_is_free(pooled) || pooled->is_slow ||
-	    clock_now_us() - pooled->open_began_us > usual_us + span_us / 4)
+	if (!is_about_to_answer(pooled, span_us / 4))
 		return 0;
-	return usual_us == 0 || span_us / usual_us > UINT_MAX ? UINT_MAX
-							      : (unsigned)(span_us / usual_us);
+	if (pooled->open_took_us == 0)
+		return UINT_MAX;
+	count = span_us / pooled->open_took_us;
+	return count < UINT_MAX ? (unsigned)count : UINT_MAX;
 }
 
 bool

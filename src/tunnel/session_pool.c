@@ -6,6 +6,7 @@
 #include "config/bastion.h"
 #include "ssh/login_memory.h"
 #include "tunnel/backoff.h"
+#include "tunnel/channel_request.h"
 #include "tunnel/pooled_session.h"
 #include "tunnel/session_set.h"
 #include "tunnel/setup.h"
@@ -21,19 +22,10 @@ enum {
 	PATIENCE_MS = 2000,
 	/* A session that lived for so long was no failure. */
 	GOOD_LIFE_US = 60 * 1000 * 1000,
-	/* What a login costs at least: it is also a process of the bastion, and a line in its log. */
-	LOGIN_US = 100 * 1000,
-};
-
-struct channel_request {
-	struct list link; /* in pool->waiting, while no session has taken it */
-	struct session_pool *pool;
-	struct pooled_session *session; /* that has taken it; NULL: none yet */
-	const struct address *endpoint; /* borrowed */
-	session_pool_channel_cb *on_open;
-	void *arg;
-	struct event deadline; /* for the whole of it */
-	bool is_overdue;       /* so it must not wait in line again */
+	/* What a login is taken to cost: it is also a process of the bastion, and a line in its log;
+	 * and one that took long may have been an exception. */
+	LOGIN_MIN_US = 100 * 1000,
+	LOGIN_MAX_US = 1000 * 1000,
 };
 
 struct session_pool {
@@ -48,8 +40,7 @@ struct session_pool {
 	struct backoff backoff;
 	struct backoff revival;  /* of an eager session that was lost; clients do not wait for it */
 	uint64_t ready_since_us; /* when a login succeeded last */
-	uint64_t login_us;       /* what it costs: what the last one took, from the dial on */
-	uint64_t queue_since_us; /* for how long requests have been waiting in line */
+	uint64_t login_us;       /* what it costs, by the last one */
 	struct err last_err;
 	struct event turn; /* gives requests to sessions, and cleans up */
 	struct event surplus;
@@ -73,33 +64,6 @@ take_turn_later(struct session_pool *pool)
 	event_active(&pool->turn, EV_TIMEOUT, 0);
 }
 
-static void
-end_request(struct channel_request *request, struct stream *channel, const struct err *err)
-{
-	session_pool_channel_cb *on_open = request->on_open;
-	void *arg = request->arg;
-
-	list_remove(&request->link);
-	(void)event_del(&request->deadline);
-	free(request);
-	on_open(arg, channel, err);
-}
-
-/* Tells those who wait for `endpoint`; NULL: all. */
-static void
-fail_waiting(struct session_pool *pool, const struct address *endpoint, const struct err *err)
-{
-	struct err copy = *err;
-	struct list *next;
-
-	for (struct list *link = pool->waiting.next; link != &pool->waiting; link = next) {
-		struct channel_request *request = LIST_ITEM(link, struct channel_request, link);
-		next = link->next;
-		if (endpoint == NULL || request->endpoint == endpoint)
-			end_request(request, NULL, &copy);
-	}
-}
-
 /* No session came about. Who waits is told, unless another session is there or coming. */
 static void
 on_failed(void *arg, const struct err *err, bool is_refused)
@@ -113,7 +77,7 @@ on_failed(void *arg, const struct err *err, bool is_refused)
 			     "%s (next attempt in %.1f s at the earliest)", pool->last_err.text,
 			     (double)pause / 1e6);
 	if (!session_set_is_useful(&pool->sessions))
-		fail_waiting(pool, NULL, &pool->last_err);
+		channel_request_fail_all(&pool->waiting, NULL, &pool->last_err);
 }
 
 /* That a login succeeded is not enough to forget failures: some servers let a user in and end the
@@ -124,7 +88,9 @@ on_ready(void *arg, uint64_t took_us, bool needs_person)
 	struct session_pool *pool = arg;
 
 	pool->ready_since_us = clock_now_us();
-	pool->login_us = took_us > LOGIN_US ? took_us : LOGIN_US;
+	pool->login_us = took_us < LOGIN_MIN_US   ? LOGIN_MIN_US
+			 : took_us > LOGIN_MAX_US ? LOGIN_MAX_US
+						  : took_us;
 	pool->needs_person = needs_person;
 	log_write(&pool->log, LOG_LEVEL_NOTICE, "bastion '%s': logged in to %s:%d", name_of(pool),
 		  options_of(pool)->host, options_of(pool)->port);
@@ -203,27 +169,6 @@ start_session(struct session_pool *pool)
 	}
 }
 
-/* No session is there for it: says so around the endpoint's name. */
-static void
-refuse(struct channel_request *request, const char *before, const char *after)
-{
-	char endpoint[160];
-	struct err err;
-
-	(void)err_set(&err, "bastion '%s' %s %s%s", name_of(request->pool), before,
-		      address_format(request->endpoint, endpoint, sizeof endpoint), after);
-	(void)err_mark(&err, ERR_TIMEOUT);
-	end_request(request, NULL, &err);
-}
-
-/* The request waited in line for as long as a login and an open may take. */
-static void
-give_up_in_line(struct channel_request *request)
-{
-	refuse(request, "had no session free for",
-	       ": others to the same endpoint wait for its answer, or all of them do (sessions)");
-}
-
 static void
 on_channel(void *arg, struct stream *channel, const struct err *err)
 {
@@ -231,18 +176,15 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 	struct session_pool *pool = request->pool;
 
 	if (channel == NULL && err == NULL) {
-		request->session = NULL;
-		list_prepend(&pool->waiting, &request->link);
-		if (request->is_overdue)
-			give_up_in_line(request);
+		channel_request_return(request, &pool->waiting);
 		return;
 	}
 	if (channel != NULL)
 		backoff_reset(&pool->backoff);
 	/* An endpoint that did not answer one will not answer the others. */
 	if (channel == NULL && !pooled_session_is_useful(request->session))
-		fail_waiting(pool, request->endpoint, err);
-	end_request(request, channel, err);
+		channel_request_fail_all(&pool->waiting, request->endpoint, err);
+	channel_request_end(request, channel, err);
 }
 
 static void
@@ -269,13 +211,6 @@ static bool
 is_last_one_left(const struct session_pool *pool)
 {
 	return session_set_spare(&pool->sessions, session_limit(pool)) <= 1;
-}
-
-static void
-refuse_hopeless(struct channel_request *request)
-{
-	refuse(request, "still waits for an answer from",
-	       ", and has no session to spare for it (sessions)");
 }
 
 /* The last session is not for an endpoint that may not answer. */
@@ -312,7 +247,7 @@ serve_waiting(struct session_pool *pool)
 	while ((request = next_request(pool)) != NULL) {
 		if (session_set_is_held_up_by(&pool->sessions, request->endpoint) &&
 		    is_last_one_left(pool)) {
-			refuse_hopeless(request);
+			channel_request_refuse(request);
 			continue;
 		}
 		pooled = session_set_best(&pool->sessions);
@@ -337,36 +272,41 @@ free_dead(struct session_pool *pool)
 	}
 }
 
-/* How many requests a session more would serve, were it there already. */
-static unsigned
-count_waiting(const struct session_pool *pool)
-{
-	unsigned count = 0;
+/* The requests in line that a session more would serve. */
+struct queue {
+	unsigned count;
+	uint64_t oldest_us; /* how long the first has waited, while there was a session */
+};
 
-	for (struct list *link = pool->waiting.next; link != &pool->waiting; link = link->next)
-		count += !session_set_is_slow_at(
-			&pool->sessions, LIST_ITEM(link, struct channel_request, link)->endpoint);
-	return count;
+static struct queue
+look_at_queue(const struct session_pool *pool)
+{
+	struct queue queue = {0};
+	uint64_t now_us = clock_now_us();
+
+	for (struct list *link = pool->waiting.next; link != &pool->waiting; link = link->next) {
+		struct channel_request *request = LIST_ITEM(link, struct channel_request, link);
+		uint64_t since_us = request->since_us > pool->ready_since_us ? request->since_us
+									     : pool->ready_since_us;
+		if (session_set_is_slow_at(&pool->sessions, request->endpoint))
+			continue;
+		queue.count++;
+		if (now_us - since_us > queue.oldest_us)
+			queue.oldest_us = now_us - since_us;
+	}
+	return queue;
 }
 
-/* How many of them a session more would serve sooner, if its login is to pay: it does if they wait
- * for twice as long as it takes, by the pace of those that are there, or in fact. Looks again in
- * time, as an open that was thought to be short may hang. */
+/* How many of them wait for so long that a login pays: for twice as long as it takes, by the pace
+ * of the sessions that are there, or in fact. */
 static unsigned
-count_waiting_long(struct session_pool *pool, unsigned waiting)
+count_waiting_long(const struct session_pool *pool, struct queue queue)
 {
-	const struct timeval next_look = clock_span(pool->login_us / 4 + 1000);
-	uint64_t now_us = clock_now_us();
-	unsigned served = 0;
+	unsigned served = session_set_serves_within(&pool->sessions, pool->login_us);
 
-	if (waiting == 0)
-		pool->queue_since_us = now_us;
-	else if (now_us - pool->queue_since_us < 2 * pool->login_us)
-		served = session_set_serves_within(&pool->sessions, pool->login_us);
-	if (served == 0 || waiting / 2 > served)
-		return waiting - served;
-	(void)event_add(&pool->turn, &next_look);
-	return 0;
+	if (queue.oldest_us >= 2 * pool->login_us)
+		return queue.count;
+	return queue.count / 2 >= served ? queue.count - served : 0;
 }
 
 /* While the bastion is left alone, clients wait or are told, by how long it will be. */
@@ -376,7 +316,7 @@ sit_out_pause(struct session_pool *pool, uint64_t left_us)
 	const struct timeval left = clock_span(left_us);
 
 	if (left_us > (uint64_t)PATIENCE_MS * 1000 && !session_set_is_useful(&pool->sessions))
-		fail_waiting(pool, NULL, &pool->last_err);
+		channel_request_fail_all(&pool->waiting, NULL, &pool->last_err);
 	(void)event_add(&pool->turn, &left);
 }
 
@@ -391,22 +331,33 @@ pause_left_us(const struct session_pool *pool, bool has_waiting)
 	return left_us > revival_us ? left_us : revival_us;
 }
 
-/* More sessions only while requests queue: as many as would serve at once those for whom it pays. */
+/* How many sessions should be coming. */
+static unsigned
+count_wanted(const struct session_pool *pool, struct queue queue, bool is_any_ready, bool is_any)
+{
+	if (is_any_ready)
+		return count_waiting_long(pool, queue);
+	/* The first alone: it shows whether the bastion lets us in at all, and what that takes. */
+	return queue.count > 0 || (pool->is_eager && !is_any);
+}
+
 static void
 grow(struct session_pool *pool, unsigned coming, unsigned count)
 {
-	unsigned waiting = count_waiting(pool);
+	const struct timeval next_look = clock_span(pool->login_us / 4 + 1000);
+	struct queue queue = look_at_queue(pool);
 	unsigned limit = session_limit(pool);
-	unsigned wanted = count_waiting_long(pool, waiting);
-	uint64_t pause_us = pause_left_us(pool, waiting > 0);
+	unsigned wanted = count_wanted(pool, queue, coming<count, count> 0);
+	uint64_t pause_us = pause_left_us(pool, queue.count > 0);
 
-	if (pool->is_eager && count == 0)
-		wanted = 1;
-	/* The first alone: it shows whether the bastion lets us in at all, and what that takes. */
-	if (coming == count && wanted > 0)
-		wanted = 1;
-	if (wanted <= coming || count >= limit)
+	if (count >= limit)
 		return;
+	if (wanted <= coming) {
+		/* An open that was thought to be short may hang. */
+		if (queue.count > 0 && coming == 0)
+			(void)event_add(&pool->turn, &next_look);
+		return;
+	}
 	if (pause_us > 0) {
 		sit_out_pause(pool, pause_us);
 		return;
@@ -503,38 +454,15 @@ session_pool_unref(struct session_pool *pool)
 	free(pool);
 }
 
-static void
-on_deadline(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
-{
-	struct channel_request *request = arg;
-
-	request->is_overdue = true;
-	if (request->session == NULL) /* else the session's own timer decides */
-		give_up_in_line(request);
-}
-
 struct channel_request *
 session_pool_open(struct session_pool *pool, const struct address *endpoint,
 		  session_pool_channel_cb *on_open, void *arg)
 {
-	struct channel_request *request = calloc(1, sizeof *request);
-	const struct bastion_options *options = options_of(pool);
-	const struct timeval patience = {
-		.tv_sec = options->timeout_connect_s + options->timeout_banner_s +
-			  options->timeout_key_exchange_s + options->timeout_login_s +
-			  options->timeout_open_s,
-	};
+	struct channel_request *request = channel_request_new(&pool->waiting, pool, &pool->request,
+							      endpoint, on_open, arg);
 
-	if (request == NULL)
-		return NULL;
-	request->pool = pool;
-	request->endpoint = endpoint;
-	request->on_open = on_open;
-	request->arg = arg;
-	list_append(&pool->waiting, &request->link);
-	(void)event_assign(&request->deadline, pool->request.base, -1, 0, on_deadline, request);
-	(void)event_add(&request->deadline, &patience);
-	take_turn_later(pool);
+	if (request != NULL)
+		take_turn_later(pool);
 	return request;
 }
 
@@ -545,9 +473,7 @@ session_pool_cancel(struct channel_request *request)
 		return;
 	if (request->session != NULL)
 		pooled_session_forget(request->session);
-	list_remove(&request->link);
-	(void)event_del(&request->deadline);
-	free(request);
+	channel_request_free(request);
 }
 
 void

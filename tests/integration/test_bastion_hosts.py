@@ -116,19 +116,26 @@ def test_missing_file_of_known_hosts_is_named(check, tmp_path):
     expect_refusal(daemon, "unknown")
 
 
+@pytest.mark.parametrize("mode", ["yes", "accept-new"])
 def test_file_that_the_daemons_user_cannot_read_is_told_from_an_unknown_key(
-    tunnel, through, sshd, open_directory, as_root
+    tunnel, through, sshd, open_directory, as_root, mode
 ):
-    """Root could read it, at start; with a long path the advice is there, too."""
+    """Root could read it, at start; with a long path the advice is there, too. The key that it has
+    may be another one, so a new one is not accepted either."""
     folder = open_directory / ("f" * 120)
     folder.mkdir(mode=0o755)
     path = sshd.write_known_hosts(folder / "known_hosts")
     path.chmod(0o600)
+    first = open_directory / "first"
+    first.write_text("")
+    first.chmod(0o666)
     daemon = tunnel(
-        through(sshd, knownHosts=path), globals={"setuid": "nobody", "setgid": "nogroup"}
+        through(sshd, knownHosts=[first, path], hostKeyCheck=mode),
+        globals={"setuid": "nobody", "setgid": "nogroup"},
     )
-    line = expect_refusal(daemon, f"'{path}': Permission denied", "setuid", "hostKey = SHA256:")
+    line = expect_refusal(daemon, f"'{path}': Permission denied", "setuid", "hostKey =")
     assert "keyscan" not in line
+    assert not first.read_text()
 
 
 def test_changed_key_is_refused_with_both_fingerprints_and_the_line(check, sshd, tmp_path):
