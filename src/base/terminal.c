@@ -1,6 +1,7 @@
 #include "base/terminal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -37,4 +38,14 @@ terminal_ask_secret(const char *question, char *out, size_t size)
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
 	(void)fputc('\n', stderr);
 	return is_read;
+}
+
+bool
+terminal_has_colours(void)
+{
+	const char *terminal = getenv("TERM");
+	const char *no_colour = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) == 1 && (no_colour == NULL || no_colour[0] == '\0') &&
+	       terminal != NULL && strcmp(terminal, "dumb") != 0;
 }

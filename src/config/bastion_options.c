@@ -82,7 +82,7 @@ static const struct option_row rows[] = {
 	 .help = "after how long a bastion that does not answer TCP is given up; 0: two minutes"},
 	{"aliveInterval", AT(alive_interval_ms), OWN, .type = &option_type_interval, .unit = "s",
 	 .fallback = "60", .min = 0, .max = SECONDS_MAX,
-	 .help = "how long the server may be silent until it is asked for a sign; 0: for ever"},
+	 .help = "how often the server is asked for a sign of life; 0: never"},
 	{"aliveCount", AT(alive_count), OWN, .type = &option_type_int, .fallback = "3", .min = 1,
 	 .max = ALIVE_COUNT_MAX,
 	 .help = "how many signs may be missing until the session is given up"},

@@ -1,6 +1,7 @@
 #include "control/commands.h"
 
 #include "base/clock.h"
+#include "base/terminal.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "control/control_socket.h"
@@ -109,7 +110,7 @@ show_table(struct http_answer *answer, bool clears, struct err *err)
 		return false;
 	if (clears)
 		(void)printf("\033[H\033[2J");
-	status_table_print(status, getenv("NO_COLOR") == NULL);
+	status_table_print(status, terminal_has_colours());
 	json_decref(status);
 	return true;
 }

@@ -1,6 +1,7 @@
 #include "control/doctor_report.h"
 
 #include "base/memory.h"
+#include "base/terminal.h"
 #include "base/text.h"
 #include "config/config.h"
 
@@ -164,13 +165,10 @@ struct doctor_writer *
 doctor_text_new(void)
 {
 	struct text_writer *text = memory_zero(sizeof *text);
-	const char *terminal = getenv("TERM");
-	const char *no_colour = getenv("NO_COLOR"); /* https://no-color.org */
 
 	text->writer.ops = &ops;
 	text->is_terminal = isatty(STDOUT_FILENO) == 1;
-	text->has_colours = text->is_terminal && (no_colour == NULL || no_colour[0] == '\0') &&
-			    terminal != NULL && strcmp(terminal, "dumb") != 0;
+	text->has_colours = terminal_has_colours();
 	text->columns = terminal_columns();
 	return &text->writer;
 }
