@@ -88,8 +88,8 @@ bool ssh_session_needs_person(const struct ssh_session *session);
 /* How many channels are held. */
 unsigned ssh_session_channel_count(const struct ssh_session *session);
 
-/* Asks for a sign of life now, rather than when `aliveInterval` is over. Harmless before it is
- * ready. */
+/* Asks for a sign of life now, rather than when `aliveInterval` is over, and forgets what was not
+ * answered before. Harmless before it is ready, and without that option. */
 void ssh_session_probe(struct ssh_session *session);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /*
- * What session.c, transport.c, open.c, channel.c and login.c share, and nobody else. session.c owns the
+ * What session.c, transport.c, open.c, alive.c, channel.c, explain.c and login.c share, and nobody else. session.c owns the
  * struct and drives it; channel.c is the streams on top; transport.c the bytes below.
  */
 
@@ -163,7 +163,8 @@ bool ssh_open_probe(struct ssh_session *session);
  * silent for aliveCount looks. */
 bool ssh_alive_look(struct ssh_session *session);
 
-/* Asks for a sign of life, after a look. 0, or the error of libssh2 that ends the session. */
+/* Asks for a sign of life, after a look; not while an open is in the way and the server says other
+ * things. 0, or the error of libssh2 that ends the session. */
 int ssh_alive_ask(struct ssh_session *session);
 
 /* What was asked before does not count any more, and the next look finds silence: after a sleep. */

@@ -25,7 +25,7 @@ struct channel_request {
 	const struct address *endpoint; /* borrowed */
 	session_pool_channel_cb *on_open;
 	void *arg;
-	uint64_t since_us;     /* when it was made */
+	uint64_t since_us;     /* when it joined the line */
 	struct event deadline; /* for the whole of it */
 	bool is_overdue;       /* so it must not wait in line again */
 };
@@ -48,7 +48,8 @@ void channel_request_return(struct channel_request *request, struct list *line);
 /* Ends it, as its endpoint still keeps a session waiting and the last one is not for it. */
 void channel_request_refuse(struct channel_request *request);
 
-/* Tells those in line who wait for `endpoint`; NULL: all. */
+/* Tells those in line who wait for `endpoint`; NULL: all. Those who are told may ask again, but not
+ * cancel others' requests. */
 void channel_request_fail_all(struct list *line, const struct address *endpoint,
 			      const struct err *err);
 

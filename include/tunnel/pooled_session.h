@@ -26,7 +26,7 @@ struct step_observer;
 struct stream;
 
 /* What a session tells its pool, each with the `arg` of the request. Never from inside one of the
- * functions below. After on_failed() and on_lost() it is dead, and good for freeing only, but not
+ * functions below but pooled_session_kill(). After on_failed() and on_lost() it is dead, and good for freeing only, but not
  * from inside them. */
 struct pooled_session_events {
 	/* It took so long from the start; `needs_person`: somebody was asked for the login. */

@@ -301,15 +301,15 @@ on_lower_ready(void *arg, struct stream *lower ATTR_UNUSED, unsigned ready)
 
 	if (ready & STREAM_READ)
 		ssh_transport_read(session);
-	/* Not before others had their turn: what clients send now leaves with it in one write. Before
-	 * there are clients, the step's timer must not come first. */
-	if (session->state == SSH_SESSION_READY)
-		ssh_session_flush_later(session);
-	else
-		run_turn(session);
+	/* At once, as timers that are due wait for what has come. */
+	if (session->must_step)
+		step_all(session);
+	/* Not before others had their turn: what clients send now leaves with it in one write. */
+	ssh_session_flush_later(session);
 }
 
-/* False: the server does not live any more, and is to be given up. */
+/* False: the server does not live any more, and is to be given up. After an error the session has
+ * ended already. */
 static bool
 keep_alive(struct ssh_session *session)
 {
@@ -498,7 +498,8 @@ ssh_session_release_channel(struct ssh_session *session, LIBSSH2_CHANNEL *channe
 void
 ssh_session_probe(struct ssh_session *session)
 {
-	if (session->state != SSH_SESSION_READY)
+	/* Without aliveInterval nobody would look for the answer; TCP notices by itself. */
+	if (session->state != SSH_SESSION_READY || options_of(session)->alive_interval_ms == 0)
 		return;
 	ssh_alive_forget(session);
 	event_active(&session->timer, EV_TIMEOUT, 0);

@@ -55,6 +55,7 @@ void
 channel_request_return(struct channel_request *request, struct list *line)
 {
 	request->session = NULL;
+	request->since_us = clock_now_us();
 	list_prepend(line, &request->link);
 	if (request->is_overdue)
 		give_up(request);

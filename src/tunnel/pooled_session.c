@@ -43,7 +43,8 @@ struct pooled_session {
 	bool was_idle;
 	bool has_served; /* it has opened a channel */
 
-	/* The one open that may be under way. */
+	/* The one open that may be under way; the session may also be occupied by a probe. */
+	bool is_opening;
 	const struct address *endpoint;        /* borrowed */
 	pooled_session_channel_cb *on_channel; /* NULL: none, or nobody waits any more */
 	void *arg;
@@ -230,8 +231,10 @@ on_channel(void *arg, struct stream *channel, const struct err *err)
 {
 	struct pooled_session *pooled = arg;
 
+	if (!pooled->is_slow) /* an exception, which says nothing of the next one */
+		pooled->open_took_us = ssh_session_opening_us(pooled->session) + 1;
 	pooled->is_slow = false;
-	pooled->open_took_us = ssh_session_opening_us(pooled->session) + 1;
+	pooled->is_opening = false;
 	if (channel != NULL) {
 		pooled->reached_us = clock_now_us();
 		pooled->has_served = true;
@@ -292,6 +295,7 @@ pooled_session_open(struct pooled_session *pooled, const struct address *endpoin
 	if (!is_to(pooled, endpoint))
 		pooled->reached_us = 0;
 	(void)address_format(endpoint, pooled->endpoint_name, sizeof pooled->endpoint_name);
+	pooled->is_opening = true;
 	pooled->on_channel = on_answer;
 	pooled->arg = arg;
 	(void)event_add(&pooled->timer, &timeout);
@@ -351,8 +355,8 @@ is_held_up(const struct pooled_session *pooled)
 bool
 pooled_session_is_opening(const struct pooled_session *pooled, const struct address *endpoint)
 {
-	return pooled->state == POOLED_READY && ssh_session_is_opening(pooled->session) &&
-	       !is_held_up(pooled) && is_to(pooled, endpoint);
+	return pooled->state == POOLED_READY && pooled->is_opening && !is_held_up(pooled) &&
+	       is_to(pooled, endpoint);
 }
 
 bool

@@ -58,6 +58,7 @@ name_of(const struct session_pool *pool)
 	return pool->request.bastion->name;
 }
 
+/* In on_turn() itself only behind the last event_add(), which takes an earlier wish back. */
 static void
 take_turn_later(struct session_pool *pool)
 {
@@ -166,6 +167,7 @@ start_session(struct session_pool *pool)
 	} else {
 		(void)err_set(&err, "out of memory");
 		on_failed(pool, &err, false);
+		take_turn_later(pool);
 	}
 }
 
@@ -272,7 +274,7 @@ free_dead(struct session_pool *pool)
 	}
 }
 
-/* The requests in line that a session more would serve. */
+/* The requests in line whose endpoints are not known to be slow. */
 struct queue {
 	unsigned count;
 	uint64_t oldest_us; /* how long the first has waited, while there was a session */
@@ -333,12 +335,14 @@ pause_left_us(const struct session_pool *pool, bool has_waiting)
 
 /* How many sessions should be coming. */
 static unsigned
-count_wanted(const struct session_pool *pool, struct queue queue, bool is_any_ready, bool is_any)
+count_wanted(const struct session_pool *pool, struct queue queue, unsigned coming, unsigned count)
 {
-	if (is_any_ready)
+	unsigned ready = count - coming;
+
+	if (ready > 0)
 		return count_waiting_long(pool, queue);
 	/* The first alone: it shows whether the bastion lets us in at all, and what that takes. */
-	return queue.count > 0 || (pool->is_eager && !is_any);
+	return queue.count > 0 || (pool->is_eager && count == 0);
 }
 
 static void
@@ -347,7 +351,7 @@ grow(struct session_pool *pool, unsigned coming, unsigned count)
 	const struct timeval next_look = clock_span(pool->login_us / 4 + 1000);
 	struct queue queue = look_at_queue(pool);
 	unsigned limit = session_limit(pool);
-	unsigned wanted = count_wanted(pool, queue, coming<count, count> 0);
+	unsigned wanted = count_wanted(pool, queue, coming, count);
 	uint64_t pause_us = pause_left_us(pool, queue.count > 0);
 
 	if (count >= limit)
