@@ -23,6 +23,7 @@ enum err_kind {
 	ERR_REFUSED,      /* the machine answers, and nobody listens there */
 	ERR_UNREACHABLE,  /* there is no way from here */
 	ERR_DISCONNECTED, /* the other side closed or reset in the middle of it */
+	ERR_EXHAUSTED,    /* this machine has no descriptor or memory left for it */
 
 	ERR_NAME_UNKNOWN, /* there is no such name */
 	ERR_NAME_SERVER,  /* no name server gave a useful answer */

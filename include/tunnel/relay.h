@@ -61,8 +61,9 @@ typedef bool relay_is_quiet_cb(void *arg);
 struct relay_settings {
 	struct event_base *base; /* borrowed, as all here */
 	struct scratch *scratch;
-	int idle_s;                  /* nothing moving either way; 0: for ever */
-	int close_s;                 /* nothing moving after one side has ended; 0: do not wait */
+	int idle_s;  /* nothing moving either way; 0: for ever */
+	int close_s; /* nothing moving after one side has ended; 0: do not wait */
+	int last_s;  /* the last bytes being taken by nobody, where close_s is 0; 0: for ever */
 	relay_inspect_cb *inspect;   /* NULL: nobody looks */
 	relay_observe_cb *observe;   /* NULL: nobody looks */
 	relay_is_quiet_cb *is_quiet; /* needed for relay_leave() */

@@ -3,6 +3,9 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 /*
  * A listening unix socket: its place in the file system, and who may come to it. Accepting, and
  * removing the file, are for whoever holds the socket.
@@ -22,5 +25,17 @@ struct unix_socket_access {
  * of a name. */
 int unix_socket_listen(const char *path, const struct unix_socket_access *access, int backlog,
 		       struct err *err);
+
+/* Which file that is: whoever removes it and makes another one at the same place has another. */
+struct unix_socket_file {
+	dev_t device;
+	ino_t inode;
+};
+
+/* Fills `ret_file` with what is at `path`; zero: nothing. */
+void unix_socket_identify(const char *path, struct unix_socket_file *ret_file);
+
+/* Whether `file` is still at `path`. */
+bool unix_socket_is_in_place(const char *path, const struct unix_socket_file *file);
 
 #endif

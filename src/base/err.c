@@ -28,12 +28,20 @@ kind_of(int errno_value)
 	case ECONNREFUSED:
 		return ERR_REFUSED;
 	case ENETUNREACH:
+	case ENETDOWN:
 	case EHOSTUNREACH:
+	case EHOSTDOWN:
 	case EADDRNOTAVAIL:
 		return ERR_UNREACHABLE;
 	case ECONNRESET:
+	case ECONNABORTED:
 	case EPIPE:
 		return ERR_DISCONNECTED;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return ERR_EXHAUSTED;
 	default:
 		return ERR_OTHER;
 	}

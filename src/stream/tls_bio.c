@@ -1,5 +1,7 @@
 #include "stream/tls_bio.h"
 
+#include <openssl/err.h>
+
 static struct tls_bio *
 link_of(BIO *bio)
 {
@@ -32,6 +34,9 @@ bio_write(BIO *bio, const char *bytes, size_t length, size_t *ret_count)
 	struct tls_bio *link = link_of(bio);
 
 	BIO_clear_retry_flags(bio);
+	/* An alert: why it is sent counts, and not whether it could be. */
+	if (ERR_peek_error() != 0)
+		return stream_write(link->lower, bytes, length, ret_count, NULL) == STREAM_OK;
 	enum stream_result result = stream_write(link->lower, bytes, length, ret_count, link->err);
 	if (result == STREAM_AGAIN)
 		BIO_set_retry_write(bio);

@@ -144,6 +144,9 @@ tls_shutdown(struct stream *stream, struct err *err)
 			if (result != STREAM_OK)
 				return result;
 		}
+		/* OpenSSL 3.0 says so too when it still has ours to write, at the second call. */
+		if (returned == 0 && tls->bio.result == STREAM_AGAIN)
+			return STREAM_AGAIN;
 		tls->has_said_goodbye = true;
 	}
 	return stream_shutdown(tls->lower, err);

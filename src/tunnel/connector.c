@@ -140,6 +140,9 @@ explain(const struct attempt *attempt, int error)
 	(void)err_set_errno(err, error, "cannot connect to %s",
 			    name_of(attempt, name, sizeof name));
 	(void)strncat(err->text, advice, sizeof err->text - strlen(err->text) - 1);
+	/* A unix socket whose server starts anew, or has as many waiting as it wants. */
+	if (attempt->address->storage.ss_family == AF_UNIX && (error == ENOENT || error == EAGAIN))
+		(void)err_mark(err, ERR_REFUSED);
 }
 
 static void
@@ -205,7 +208,8 @@ static void
 give_up(struct attempt *attempt)
 {
 	close_attempt(attempt);
-	tell_failed(attempt);
+	if (attempt->connector->err.kind != ERR_EXHAUSTED)
+		tell_failed(attempt);
 }
 
 /* Begins with the next address that can be begun with; out of them, waits for those that run. */

@@ -101,11 +101,13 @@ leave_endpoint(struct dial *dial)
 		endpoints_leave(dial->request.endpoints, endpoint_index(dial));
 }
 
-/* A name that has not followed a failover says nothing about the server. */
+/* A name that has not followed a failover says nothing about the server, nor does what is missing
+ * here. */
 static void
 note_failure(const struct dial *dial, const struct err *err)
 {
-	if (dial->request.endpoints != NULL && err->kind != ERR_NAME_STALE)
+	if (dial->request.endpoints != NULL && err->kind != ERR_NAME_STALE &&
+	    err->kind != ERR_EXHAUSTED)
 		endpoints_note_failure(dial->request.endpoints, endpoint_index(dial), err);
 }
 

@@ -28,7 +28,9 @@ struct accepting_socket {
 	int fd;                          /* owned */
 	struct sockaddr_storage address; /* where it listens */
 	socklen_t length;
-	char *unlink_path;      /* owned; of a unix socket; else NULL */
+	char *unlink_path; /* owned; of a unix socket; else NULL */
+	struct unix_socket_file file;
+	bool is_visible;        /* the file, at the start: not from inside of another root */
 	struct event *readable; /* owned; NULL before the start */
 
 	/* The one that it is a duplicate of, and takes over from at the start; NULL: none. */
@@ -82,6 +84,8 @@ add_socket(struct listener *listener, int fd, const struct sockaddr *address, so
 		.unlink_path = memory_copy_text(unlink_path),
 	};
 	memcpy(&socket->address, address, length);
+	if (unlink_path != NULL)
+		unix_socket_identify(unlink_path, &socket->file);
 	return socket;
 }
 
@@ -96,6 +100,14 @@ find_socket(struct listener *listener, const struct sockaddr *address, socklen_t
 	return NULL;
 }
 
+/* Whether clients do not find the socket any more, because somebody has removed its file. */
+static bool
+is_lost(const struct accepting_socket *socket)
+{
+	return socket->unlink_path != NULL && socket->is_visible &&
+	       !unix_socket_is_in_place(socket->unlink_path, &socket->file);
+}
+
 /* Where one of the listeners before listens on this address already, the same socket goes on: the
  * kernel's queue of clients stays, and at no instant is one refused. */
 static bool
@@ -106,7 +118,7 @@ keep_socket(struct listener *listener, const struct listeners *before,
 
 	for (size_t i = 0; i < before->count && found == NULL; i++)
 		found = find_socket(before->items[i], address, length);
-	int fd = found != NULL ? fcntl(found->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	int fd = found != NULL && !is_lost(found) ? fcntl(found->fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (fd < 0)
 		return false;
 	add_socket(listener, fd, address, length, unlink_path)->predecessor = found;
@@ -423,6 +435,8 @@ listener_start(struct listener *listener, struct event_base *base, listener_clie
 		struct accepting_socket *socket = &listener->sockets[i];
 		socket->readable = event_new(base, socket->fd, EV_READ | EV_PERSIST, on_readable,
 					     socket);
+		socket->is_visible = socket->unlink_path != NULL &&
+				     unix_socket_is_in_place(socket->unlink_path, &socket->file);
 		if (socket->readable == NULL || event_add(socket->readable, NULL) != 0)
 			return false;
 	}
@@ -473,9 +487,11 @@ listener_close(struct listener *listener)
 		struct accepting_socket *socket = &listener->sockets[i];
 		if (socket->readable != NULL)
 			event_free(socket->readable);
-		(void)close(socket->fd);
 		/* A duplicate that has not taken over leaves the file to the other. */
-		if (socket->unlink_path != NULL && socket->predecessor == NULL)
+		bool is_ours = socket->unlink_path != NULL && socket->predecessor == NULL &&
+			       !is_lost(socket);
+		(void)close(socket->fd);
+		if (is_ours)
 			(void)unlink(socket->unlink_path);
 		free(socket->unlink_path);
 	}

@@ -30,7 +30,7 @@ struct relay {
 	bool is_cut_short;          /* the server took no more while the client was still writing */
 	enum relay_end first_ended; /* which side said end-of-file first */
 	uint64_t moved_us;          /* when something moved last; kept while the timer is armed */
-	struct event timer;         /* idle_s or close_s */
+	struct event timer;         /* idle_s, close_s or last_s */
 	struct event again;         /* bytes are waiting that no event will announce */
 };
 
@@ -270,7 +270,9 @@ patience_s(const struct relay *relay)
 	bool is_half_ended = direction_has_source_ended(&relay->to_server) ||
 			     direction_has_source_ended(&relay->to_client);
 
-	return is_half_ended ? relay->settings.close_s : relay->settings.idle_s;
+	if (!is_half_ended)
+		return relay->settings.idle_s;
+	return relay->settings.close_s > 0 ? relay->settings.close_s : relay->settings.last_s;
 }
 
 static void
@@ -416,7 +418,7 @@ on_timer(evutil_socket_t fd ATTR_UNUSED, short what ATTR_UNUSED, void *arg)
 	    direction_has_source_ended(&relay->to_client)) {
 		struct err err;
 		(void)err_set(&err, "the other side was quiet for %d s (TIMEOUTclose)",
-			      relay->settings.close_s);
+			      patience_s(relay));
 		end(relay, relay->first_ended, &err);
 	} else {
 		end(relay, RELAY_IDLE, NULL);

@@ -76,7 +76,8 @@ static bool
 may_pass(enum err_kind kind)
 {
 	return kind == ERR_TIMEOUT || kind == ERR_REFUSED || kind == ERR_UNREACHABLE ||
-	       kind == ERR_DISCONNECTED || kind == ERR_NAME_SERVER || kind == ERR_NAME_STALE;
+	       kind == ERR_DISCONNECTED || kind == ERR_EXHAUSTED || kind == ERR_NAME_SERVER ||
+	       kind == ERR_NAME_STALE;
 }
 
 /* A name that has lost its last address (every replica is gone) has nothing left to wait for, but
@@ -175,7 +176,7 @@ on_dialled(void *arg, const struct dial_outcome *outcome, const struct err *err)
 {
 	struct search *search = arg;
 
-	dial_free(search->spent);
+	/* Not freed in here: its streams may tell us from inside a turn of theirs. */
 	search->spent = search->dial;
 	search->dial = NULL;
 	if (outcome != NULL)
@@ -191,6 +192,8 @@ start_dial(struct search *search)
 	size_t index = search->target->service->index;
 	struct dial_request request = generation_dial_request(generation, index);
 
+	dial_free(search->spent);
+	search->spent = NULL;
 	request.is_anew = search->has_failed;
 	request.log = search->request.log;
 	request.takes_demoted = search->takes_stale_answers;

@@ -28,7 +28,10 @@
 
 /* How much of what a client says is kept while there is no server: hold.c's bound of those who wait
  * makes 16 MiB of it. The rest stays in the kernel. */
-enum { MAX_EARLY = 4096 };
+enum {
+	MAX_EARLY = 4096,
+	LAST_BYTES_S = 60, /* as TIMEOUTclose's default */
+};
 
 static const char *const state_names[] = {
 	[TUNNEL_DIALLING] = "dialling",
@@ -245,6 +248,7 @@ start_relay(struct tunnel *tunnel)
 		.scratch = worker_scratch(tunnel->worker),
 		.idle_s = options_of(tunnel)->timeout_idle_s,
 		.close_s = options_of(tunnel)->timeout_close_s,
+		.last_s = LAST_BYTES_S,
 		.inspect = tunnel->is_inspected ? NULL : inspect_first_bytes,
 		.observe = stay_listens(&tunnel->stay) ? on_passing : NULL,
 		.is_quiet = is_quiet,

@@ -111,3 +111,22 @@ unix_socket_listen(const char *path, const struct unix_socket_access *access, in
 		(void)close(fd);
 	return -1;
 }
+
+void
+unix_socket_identify(const char *path, struct unix_socket_file *ret_file)
+{
+	struct stat status;
+
+	*ret_file = (struct unix_socket_file){0};
+	if (lstat(path, &status) == 0)
+		*ret_file = (struct unix_socket_file){status.st_dev, status.st_ino};
+}
+
+bool
+unix_socket_is_in_place(const char *path, const struct unix_socket_file *file)
+{
+	struct unix_socket_file now;
+
+	unix_socket_identify(path, &now);
+	return now.inode != 0 && now.inode == file->inode && now.device == file->device;
+}

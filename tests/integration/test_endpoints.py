@@ -96,6 +96,40 @@ def test_unix_socket_left_by_a_crash_is_replaced(launch, to_redis, tmp_path):
     wait_for(answers, "the new socket answers")
 
 
+def test_unix_socket_that_somebody_removed_is_back_after_a_reload(launch, to_redis, tmp_path):
+    path = str(tmp_path / "redis.sock")
+    daemon = launch(to_redis(accept=path))
+    with unix_client(path) as client:
+        client.ping()
+    os.unlink(path)
+    daemon.reload()
+    with unix_client(path) as client:
+        client.ping()
+    daemon.stop()
+    assert not os.path.exists(path), "the socket's file is left behind"
+
+
+def test_unix_socket_of_somebody_else_is_not_removed(launch, to_redis, tmp_path):
+    path = str(tmp_path / "redis.sock")
+    daemon = launch(to_redis(accept=path))
+    with unix_client(path) as client:
+        client.ping()
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        daemon.stop()
+        assert os.path.exists(path)
+
+
+def test_client_of_a_unix_endpoint_is_held_until_that_is_there(launch, redis_plain, tmp_path):
+    path = tmp_path / "late.sock"
+    daemon = launch(Service("late", connect=str(path), plain="yes", TIMEOUThold=60))
+    with daemon.connect() as client:
+        daemon.wait_for_log("the client is held")
+        path.symlink_to(redis_plain.unix_path)
+        client.ping()
+
+
 def test_unix_socket_in_use_is_not_taken_away(launch, to_redis, tmp_path):
     path = str(tmp_path / "redis.sock")
     launch(to_redis(accept=path))

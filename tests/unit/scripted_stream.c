@@ -108,6 +108,8 @@ scripted_write(struct stream *stream, const void *bytes, size_t length, size_t *
 	if (starts_with(word, "take:")) {
 		size_t limit = strtoul(word + 5, NULL, 10);
 		count = length < limit ? length : limit;
+	} else if (strcmp(word, "full") == 0) {
+		return STREAM_AGAIN;
 	} else if (word[0] != '\0') {
 		enum stream_result result = named_result(word, err);
 		if (result == STREAM_AGAIN)
@@ -141,8 +143,10 @@ static void
 announce(struct scripted_stream *scripted)
 {
 	unsigned interest = scripted->stream.interest;
+	bool is_full = strcmp(scripted->writes, "full") == 0;
 
-	if (((interest & STREAM_READ) && *scripted->reads != '\0') || (interest & STREAM_WRITE))
+	if (((interest & STREAM_READ) && *scripted->reads != '\0') ||
+	    ((interest & STREAM_WRITE) && !is_full))
 		event_active(scripted->ready, EV_TIMEOUT, 0);
 }
 

@@ -15,6 +15,7 @@
  *           "eof" "reset" "failed"
  *   writes: "take:N"        the next write takes N bytes at most
  *           "again"         the next write takes nothing
+ *           "full"          no write takes anything any more
  *           "reset" "failed"
  *
  * After the last word, reads say AGAIN for ever, and writes take everything. TEXT has no blanks.

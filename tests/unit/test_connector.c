@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +25,7 @@ struct place {
 	struct resolved failed;
 	bool is_over;
 	int fd;
+	enum err_kind why;
 	struct resolved_address winner;
 };
 
@@ -95,6 +97,8 @@ on_done(void *arg, int fd, const struct resolved_address *address, const struct 
 	assert_true(fd >= 0 || err != NULL);
 	place->is_over = true;
 	place->fd = fd;
+	if (err != NULL)
+		place->why = err->kind;
 	if (address != NULL)
 		place->winner = *address;
 }
@@ -144,12 +148,34 @@ who_was_not_needed_has_not_failed(void **state)
 	assert_int_equal(place->failed.count, 0);
 }
 
+static void
+who_could_not_be_asked_has_not_failed(void **state)
+{
+	struct place *place = *state;
+	struct rlimit limit;
+	int next = compat_socket(AF_INET);
+
+	assert_true(next >= 0);
+	(void)close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	const struct rlimit full = {.rlim_cur = (rlim_t)next, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+	race(place, &place->addresses);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+	assert_int_equal(place->fd, -1);
+	assert_int_equal(place->why, ERR_EXHAUSTED);
+	assert_int_equal(place->failed.count, 0);
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(who_is_overtaken_has_failed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_was_not_needed_has_not_failed, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(who_could_not_be_asked_has_not_failed, set_up,
 						tear_down),
 	};
 

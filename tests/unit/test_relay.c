@@ -288,6 +288,21 @@ a_quiet_other_side_is_waited_for_as_long_as_close_s_says(void **state ATTR_UNUSE
 }
 
 static void
+last_bytes_that_nobody_takes_are_waited_for_as_long_as_last_s_says(void **state ATTR_UNUSED)
+{
+	struct bench bench = bench_new("again again again eof", "full", "data:LAST", "");
+
+	bench.settings.close_s = 0;
+	bench.settings.last_s = 1;
+	bench_run(&bench, "");
+	assert_false(bench.is_over);
+	run_until_over(&bench);
+
+	assert_int_equal(bench.how, RELAY_CLIENT_ENDED);
+	bench_done(&bench);
+}
+
+static void
 silence_ends_the_relay_only_where_idle_s_says_so(void **state ATTR_UNUSED)
 {
 	struct bench bench = bench_new("data:PING", "", "", "");
@@ -376,6 +391,8 @@ main(void)
 		cmocka_unit_test(a_client_that_takes_no_more_ends_the_relay),
 		cmocka_unit_test(without_waiting_the_first_end_is_the_end),
 		cmocka_unit_test(a_quiet_other_side_is_waited_for_as_long_as_close_s_says),
+		cmocka_unit_test(
+			last_bytes_that_nobody_takes_are_waited_for_as_long_as_last_s_says),
 		cmocka_unit_test(silence_ends_the_relay_only_where_idle_s_says_so),
 		cmocka_unit_test(only_the_first_bytes_are_inspected),
 		cmocka_unit_test(refused_bytes_never_reach_the_server),
