@@ -12,7 +12,7 @@
 
 struct tls_bio {
 	struct stream *lower;      /* borrowed */
-	enum stream_result result; /* of the last call, but for alerts about failures */
+	enum stream_result result; /* of the last call, but for alerts that could not be sent */
 	struct err *err; /* where the stream's text goes; borrowed for one call into OpenSSL */
 };
 

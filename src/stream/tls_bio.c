@@ -32,14 +32,19 @@ static int
 bio_write(BIO *bio, const char *bytes, size_t length, size_t *ret_count)
 {
 	struct tls_bio *link = link_of(bio);
+	struct err err;
 
 	BIO_clear_retry_flags(bio);
-	/* An alert: why it is sent counts, and not whether it could be. */
-	if (ERR_peek_error() != 0)
-		return stream_write(link->lower, bytes, length, ret_count, NULL) == STREAM_OK;
-	enum stream_result result = stream_write(link->lower, bytes, length, ret_count, link->err);
-	if (result == STREAM_AGAIN)
+	enum stream_result result = stream_write(link->lower, bytes, length, ret_count, &err);
+	if (result == STREAM_AGAIN) {
 		BIO_set_retry_write(bio);
+	} else if (result != STREAM_OK) {
+		/* An alert that could not be sent: why it was to be is told, and counts. */
+		if (ERR_peek_error() != 0)
+			return 0;
+		if (link->err != NULL)
+			*link->err = err;
+	}
 	return finish(bio, result);
 }
 
