@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 /*
- * What session.c, transport.c, open.c, alive.c, channel.c, explain.c and login.c share, and nobody else. session.c owns the
- * struct and drives it; channel.c is the streams on top; transport.c the bytes below.
+ * What session.c, transport.c, open.c, alive.c, channel.c, explain.c and login.c share, and nobody
+ * else. session.c owns the struct and drives it; channel.c is the streams on top; transport.c the
+ * bytes below.
  */
 
 struct ssh_login;

@@ -26,8 +26,8 @@ struct step_observer;
 struct stream;
 
 /* What a session tells its pool, each with the `arg` of the request. Never from inside one of the
- * functions below but pooled_session_kill(). After on_failed() and on_lost() it is dead, and good for freeing only, but not
- * from inside them. */
+ * functions below but pooled_session_kill(). After on_failed() and on_lost() it is dead, and good
+ * for freeing only, but not from inside them. */
 struct pooled_session_events {
 	/* It took so long from the start; `needs_person`: somebody was asked for the login. */
 	void (*on_ready)(void *arg, uint64_t took_us, bool needs_person);
@@ -96,9 +96,9 @@ bool pooled_session_is_held_up_by(const struct pooled_session *pooled,
 /* Whether it is held up by an open that nobody waits for, and holds no channel. */
 bool pooled_session_is_worthless(const struct pooled_session *pooled);
 
-/* How many requests that wait in line it will serve within `span_us`, by what the last open took. The
- * one under way may take a quarter of that time longer; after that it is none. UINT_MAX: the first
- * open is under way, and nothing is known yet. */
+/* How many requests that wait in line it will serve within `span_us`, by what the last open took.
+ * The one under way may take a quarter of that time longer; after that it is none. UINT_MAX: the
+ * first open is under way, and nothing is known yet. */
 unsigned pooled_session_serves_within(const struct pooled_session *pooled, uint64_t span_us);
 
 /* How many channels it holds. */

@@ -18,8 +18,8 @@ ssh_alive_look(struct ssh_session *session)
 	       alive->unanswered < session->request.bastion->options.alive_count;
 }
 
-/* Beside an open that is under way, by SSH's own keepalive. libssh2 keeps every answer to it for ever,
- * so only a silent server is asked; and it sends none within two seconds of the last one. */
+/* Beside an open that is under way, by SSH's own keepalive. libssh2 keeps every answer to it for
+ * ever, so only a silent server is asked; and it sends none within two seconds of the last one. */
 static int
 ask_beside_open(struct ssh_session *session)
 {

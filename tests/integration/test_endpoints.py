@@ -96,12 +96,19 @@ def test_unix_socket_left_by_a_crash_is_replaced(launch, to_redis, tmp_path):
     wait_for(answers, "the new socket answers")
 
 
-def test_unix_socket_that_somebody_removed_is_back_after_a_reload(launch, to_redis, tmp_path):
+@pytest.fixture
+def deserted(launch, to_redis, tmp_path):
+    """A daemon that listens at a unix socket whose file somebody has removed, and its path."""
     path = str(tmp_path / "redis.sock")
     daemon = launch(to_redis(accept=path))
     with unix_client(path) as client:
         client.ping()
     os.unlink(path)
+    return daemon, path
+
+
+def test_unix_socket_that_somebody_removed_is_back_after_a_reload(deserted):
+    daemon, path = deserted
     daemon.reload()
     with unix_client(path) as client:
         client.ping()
@@ -109,12 +116,8 @@ def test_unix_socket_that_somebody_removed_is_back_after_a_reload(launch, to_red
     assert not os.path.exists(path), "the socket's file is left behind"
 
 
-def test_unix_socket_of_somebody_else_is_not_removed(launch, to_redis, tmp_path):
-    path = str(tmp_path / "redis.sock")
-    daemon = launch(to_redis(accept=path))
-    with unix_client(path) as client:
-        client.ping()
-    os.unlink(path)
+def test_unix_socket_of_somebody_else_is_not_removed(deserted):
+    daemon, path = deserted
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(path)
         daemon.stop()
